@@ -1,0 +1,175 @@
+/**
+ * The contract of a connector: read this first.
+ *
+ * A connector lives in one folder (`connectors/<kind>/`) and knows its driver, never Temporal, never the destination.
+ * - `manifest.ts` is pure: it loads without the driver, so validation, documentation and forms work where it is missing.
+ * - `types.ts` is its one type table: native type → PostgreSQL type, lossless or refused.
+ * - `errors.ts` turns the driver's errors into {@link TidemarkError}s, by code, never by message text where a code exists.
+ * - `session.ts` implements {@link SourceSession}; other files are named for their role (`catalog.ts`, `range.ts`, ...).
+ *
+ * Rows leave a connector as the bytes of PostgreSQL's COPY protocol, so that a source which can produce them
+ * passes them through untouched and no row becomes a JavaScript object.
+ */
+import type { Readable } from 'node:stream';
+import type { z } from 'zod';
+import type { Guarantee, Position } from '../schemas/position.ts';
+import type { ServerFacts, TableShape } from '../schemas/table.ts';
+
+/** What code outside a connector's folder may ask instead of its name. */
+export interface Capabilities {
+  /** The source folds unquoted names to upper case, so targets are folded to lower case. */
+  readonly foldsToUpper: boolean;
+  /** `copy-binary`: rows can be had in COPY's binary format, for types equal at both ends. All connectors can do `copy-text`. */
+  readonly formats: readonly ('copy-text' | 'copy-binary')[];
+  /** The connector's own native driver needs a task queue of its own (it may block or crash a process). */
+  readonly ownQueue: boolean;
+}
+
+export interface ConnectorManifest<Connection = unknown> {
+  /** The word in `kind:`; also the folder's name. */
+  readonly kind: string;
+  /** Other spellings accepted in `kind:` and `db_type:`, lower case: `postgresql`, `mariadb`. */
+  readonly aliases: readonly string[];
+  readonly title: string;
+  readonly defaultPort: number | null;
+  /** Strict schema of `connection:`. Secret fields are plain strings here; {@link secretFields} names them. */
+  readonly connectionSchema: z.ZodType<Connection>;
+  readonly secretFields: readonly string[];
+  readonly capabilities: Capabilities;
+  /** What to type when the driver is missing: `npm install ibm_db@4.0.1`. */
+  readonly driverInstall: string;
+  /** Loads the driver. Throws `source.driver_missing` where it is absent. */
+  load(): Promise<Connector<Connection>>;
+}
+
+export interface Connector<Connection = unknown> {
+  /**
+   * Opens one session. Read-only by every means the server has; time zone, date style and encoding pinned.
+   * Throws `source.unreachable`, `source.host_unknown`, `source.auth_failed`, `source.database_missing`, `source.tls_failed`.
+   */
+  connect(connection: Connection, options: SessionOptions): Promise<SourceSession>;
+}
+
+export interface SessionOptions {
+  /** Shown in the source's session list: `tidemark <source id>`. */
+  readonly applicationName: string;
+  readonly connectTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  /** Aborting cancels the running statement on the server (not only the socket) and fails the pending call. */
+  readonly signal: AbortSignal;
+}
+
+/** How a stream is read; made from its settings and its {@link TableShape}. */
+export interface StreamRead {
+  readonly table: TableShape;
+  /** Names of the source columns to read, in the order of the stage. */
+  readonly columns: readonly string[];
+  /** Key columns; empty for a keyless table, which is then only read whole. */
+  readonly key: readonly string[];
+  /** Null: every read is a full one. */
+  readonly cursor: string | null;
+  readonly overlapSeconds: number;
+  readonly futureLimitSeconds: number;
+  /** Rows per fetch from the source, where its protocol fetches. */
+  readonly fetchRows: number;
+}
+
+/** Bounds of one batch. What commits together is bounded by rows (bytes and seconds stop a running read where the connector can). */
+export interface BatchLimits {
+  readonly rowsMax: number;
+}
+
+/** One half-open part of a table, cut by key; opaque outside its connector, kept in the destination's range table. */
+export interface Part {
+  /** Null: from the first, to the last key. Values as the source's own text, one for each key column. */
+  readonly from: readonly string[] | null;
+  readonly to: readonly string[] | null;
+  readonly rowEstimate: number;
+}
+
+/** `copy-binary` only if the connector lists it and the target's types equal the source's. */
+export type RowFormat = 'copy-text' | 'copy-binary';
+
+/**
+ * Rows on their way: one statement, one snapshot.
+ *
+ * In `copy-text` the bytes are rows of COPY text without header or end marker: one field for each of `columns`, in order.
+ * If {@link marksRejects} is true each row has two more fields: a JSON array `[{"column","code"}]` of what the source's value
+ * breaks (or `\N`), and for such a row a JSON object of all its values as text (or `\N`); the offending and all other columns
+ * of a rejected row are `\N`.
+ */
+export interface RowRead {
+  readonly format: RowFormat;
+  readonly marksRejects: boolean;
+  /** Pull-driven. Destroying it cancels the statement at the source. */
+  readonly stream: Readable;
+  /** Rows that left, known when the stream has ended. */
+  rowsRead(): number;
+}
+
+/** A range that an incremental read is about to read. */
+export interface IncrementalRead extends RowRead {
+  /** Where the stream is complete once this batch is loaded. */
+  readonly to: Position;
+  /** True if the frozen bound of this run lies beyond `to`: another batch follows at once. */
+  readonly more: boolean;
+  readonly guarantee: Guarantee;
+  /** Rows whose cursor lies beyond the source's clock + futureLimit: read, and read again each run. */
+  readonly futureRows: number;
+  /** The source's clock when the snapshot was taken, ISO 8601 UTC. */
+  readonly asOf: string;
+}
+
+/** How to build a whole table: parts, each read in a snapshot of its own, and the position they make complete. */
+export interface FullPlan {
+  readonly parts: readonly Part[];
+  /**
+   * Taken from a snapshot earlier than that of any part. Reading on from it incrementally brings every row that
+   * changed while the parts were read. For a stream without cursor it only serves {@link SourceSession.poll}.
+   */
+  readonly position: Position;
+  readonly guarantee: Guarantee;
+  readonly asOf: string;
+}
+
+/** One connection to a source. Not for concurrent use: one call at a time; whoever opened it closes it. */
+export interface SourceSession {
+  server(): Promise<ServerFacts>;
+
+  /** All tables and views that the user may read. */
+  discover(): Promise<readonly TableShape[]>;
+
+  /**
+   * One table by the name as written in the file: first exactly, then as the source's quoted or unquoted `schema.name`.
+   * Throws `source.table_missing`, `source.table_ambiguous`, `source.privilege_missing`, `source.type_unsupported`.
+   */
+  describe(table: string): Promise<TableShape>;
+
+  /**
+   * The cheap question: may there be a row that a read from `position` would return and that was not read before?
+   * `false` is a promise; when in doubt it answers true. Throws `source.history_lost` like {@link readFrom}.
+   */
+  poll(stream: StreamRead, position: Position): Promise<boolean>;
+
+  /**
+   * Opens the next batch of an incremental read (`stream.cursor` is set).
+   *
+   * The first batch of a run (`position` has no open bound) freezes the run's upper bound; bound and rows come from one snapshot.
+   * Lower bound inclusive on the cursor, reaching back for transactions that were open at the last run. NULL cursors and cursors
+   * beyond the future limit are read once in each run. Each row at most once in a batch.
+   *
+   * A pure function of (position, state of the source): may be called again with the same position after any crash.
+   * `position` null starts before the first row.
+   * Throws `source.history_lost` where the position is of another server or table, or lies beyond what the source has.
+   */
+  readFrom(stream: StreamRead, position: Position | null, limits: BatchLimits, format: RowFormat): Promise<IncrementalRead>;
+
+  /** Cuts the table for a full build. A keyless table is one part. */
+  planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan>;
+
+  /** Opens one part in a snapshot of its own. */
+  readPart(stream: StreamRead, part: Part, format: RowFormat): Promise<RowRead>;
+
+  /** Releases everything within a bounded time; never throws; safe to call twice and after a failure. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,95 @@
+/**
+ * The settings that a file means, after defaults are merged and both spellings of the format are one.
+ * This is what `apply` stores in the catalog and what workers read. `${NAME}` references of `connection` stay unresolved
+ * in it, so that no secret is stored; everything else is resolved.
+ */
+
+export type Mode = 'upsert' | 'append' | 'replace';
+export type Priority = 'critical' | 'high' | 'normal' | 'low';
+export type Drift = 'evolve' | 'freeze' | 'ignore';
+
+export interface Schedule {
+  /** Seconds between polls, or null where `cron` is set. Both null: only run by hand. */
+  readonly everySeconds: number | null;
+  /** Five-field cron expression. */
+  readonly cron: string | null;
+  /** IANA name; `UTC` where the file says nothing. */
+  readonly timeZone: string;
+}
+
+export type Mask =
+  | { readonly kind: 'redact' | 'drop' | 'date_year' }
+  | { readonly kind: 'partial'; readonly keep: number }
+  | { readonly kind: 'hmac' | 'encrypt'; readonly key: string };
+
+export interface Rule {
+  readonly column: string | null;
+  /** `not_null`, `unique`, `in`, `range`, `matches`, `references` or `sql`; `args` as written. */
+  readonly check: string;
+  readonly args: unknown;
+  readonly otherwise: 'reject' | 'quarantine' | 'null' | 'stop';
+}
+
+export type Deletes =
+  | { readonly detect: 'tombstone'; readonly column: string; readonly is: string; readonly apply: 'soft' | 'hard' }
+  | { readonly detect: 'scan'; readonly everySeconds: number | null; readonly apply: 'soft' | 'hard' };
+
+export interface StreamSettings {
+  /** The table as written in the file: the stream's name everywhere. */
+  readonly name: string;
+  /** `schema.table` in the destination, or null: `<source id>.<table>` with the table's bare name. */
+  readonly target: string | null;
+  readonly mode: Mode;
+  /** Null: discovered. */
+  readonly cursor: string | null;
+  /** Null: discovered. */
+  readonly key: readonly string[] | null;
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly masks: Readonly<Record<string, Mask>>;
+  /** Target column → SQL expression over the stage's columns. */
+  readonly transforms: Readonly<Record<string, string>>;
+  readonly rules: readonly Rule[];
+  readonly deletes: Deletes | null;
+  readonly retention: { readonly column: string; readonly keep: string } | null;
+  readonly freshnessSeconds: number | null;
+  readonly enabled: boolean;
+  readonly schedule: Schedule | null;
+  readonly fetchRows: number;
+  readonly overlapSeconds: number;
+  readonly futureLimitSeconds: number;
+  /** Share of rows, 0 to 1. */
+  readonly deleteCap: number;
+  readonly keepGenerations: number;
+  /** Share of rows, 0 to 1. */
+  readonly badRowsMax: number;
+  readonly drift: Drift;
+  /** For connectors that know a choice of types, e.g. `{ zero_dates: "text", tinyint1: "boolean" }`. */
+  readonly types: Readonly<Record<string, string>>;
+}
+
+export interface SourceSettings {
+  readonly id: string;
+  readonly name: string;
+  /** The connector's `kind`, aliases resolved. */
+  readonly kind: string;
+  /** As written, `${NAME}` references kept. Valid against the connector's schema once resolved. */
+  readonly connection: Readonly<Record<string, unknown>>;
+  readonly fallback: Readonly<Record<string, unknown>> | null;
+  readonly priority: Priority;
+  readonly enabled: boolean;
+  readonly schedule: Schedule;
+  readonly statementTimeoutSeconds: number;
+  readonly sessionsMax: number;
+  readonly readWindow: string | null;
+  readonly breaker: { readonly failures: number; readonly cooldownSeconds: number; readonly successes: number };
+  readonly streams: readonly StreamSettings[];
+}
+
+export interface Settings {
+  /** As written (`${DESTINATION_URL}`), reference kept; null where the file names none. */
+  readonly destinationUrl: string | null;
+  /** Mask keys: name → where the key comes from. */
+  readonly keys: Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
+  readonly sources: readonly SourceSettings[];
+}
