@@ -34,6 +34,13 @@ export type Deletes =
   | { readonly detect: 'tombstone'; readonly column: string; readonly is: string; readonly apply: 'soft' | 'hard' }
   | { readonly detect: 'scan'; readonly everySeconds: number | null; readonly apply: 'soft' | 'hard' };
 
+/** Opens after `failures` connection failures in a row, tries again after the cooldown, closes after `successes`. */
+export interface Breaker {
+  readonly failures: number;
+  readonly cooldownSeconds: number;
+  readonly successes: number;
+}
+
 export interface StreamSettings {
   /** The table as written in the file: the stream's name everywhere. */
   readonly name: string;
@@ -54,8 +61,13 @@ export interface StreamSettings {
   readonly retention: { readonly column: string; readonly keep: string } | null;
   readonly freshnessSeconds: number | null;
   readonly enabled: boolean;
+  readonly priority: Priority;
+  /** The stream's own schedule; null: the source's. */
   readonly schedule: Schedule | null;
+  /** Rows per fetch from the source. */
   readonly fetchRows: number;
+  /** Rows that commit together at most; null: the engine's own bound. */
+  readonly batchRowsMax: number | null;
   readonly overlapSeconds: number;
   readonly futureLimitSeconds: number;
   /** Share of rows, 0 to 1. */
@@ -64,6 +76,12 @@ export interface StreamSettings {
   /** Share of rows, 0 to 1. */
   readonly badRowsMax: number;
   readonly drift: Drift;
+  readonly statementTimeoutSeconds: number;
+  /** Sessions that this stream may hold at once, within those of its source. */
+  readonly sessionsMax: number;
+  /** `HH:MM-HH:MM` in the time zone of the source's schedule, may span midnight; null: at any hour. */
+  readonly readWindow: string | null;
+  readonly breaker: Breaker;
   /** For connectors that know a choice of types, e.g. `{ zero_dates: "text", tinyint1: "boolean" }`. */
   readonly types: Readonly<Record<string, string>>;
 }
@@ -81,8 +99,9 @@ export interface SourceSettings {
   readonly schedule: Schedule;
   readonly statementTimeoutSeconds: number;
   readonly sessionsMax: number;
+  /** `HH:MM-HH:MM` in the schedule's time zone, may span midnight; null: at any hour. */
   readonly readWindow: string | null;
-  readonly breaker: { readonly failures: number; readonly cooldownSeconds: number; readonly successes: number };
+  readonly breaker: Breaker;
   readonly streams: readonly StreamSettings[];
 }
 
