@@ -1,0 +1,8 @@
+export interface FoundServers {
+  readonly postgres: string | null;
+  readonly mariadb: string | null;
+  readonly temporal: string | null;
+}
+export function which(name: string, env?: NodeJS.ProcessEnv): string | null;
+export function cacheFolders(env?: NodeJS.ProcessEnv): string[];
+export function findServers(root: string, env?: NodeJS.ProcessEnv): FoundServers;

@@ -1,0 +1,144 @@
+/**
+ * MariaDB for tests: one server for a run with a database for each test file, or a private one that a test may kill.
+ * Values are read as the server's own text.
+ */
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import mysql from 'mysql2/promise';
+import { servers } from './describe-with.ts';
+import { freePort, logTail, runTool, serverUser, startProcess, waitFor } from './processes.ts';
+import type { RunningProcess } from './processes.ts';
+import { onFileEnd } from './release.ts';
+import { scratchFolder, sharedServer, uniqueName } from './shared-server.ts';
+import { which } from './find-servers.js';
+
+export interface MariadbServer {
+  readonly host: string;
+  readonly port: number;
+  /** A user with all privileges, from every host. */
+  readonly user: string;
+  readonly password: string;
+  readonly log: string;
+  readonly pid: number;
+}
+
+const OPTIONS = [
+  '--bind-address=127.0.0.1',
+  '--innodb-buffer-pool-size=128M',
+  '--innodb-flush-log-at-trx-commit=0',
+  '--innodb-flush-method=nosync',
+  '--skip-log-bin',
+  '--max-connections=150',
+  '--local-infile=1',
+  '--performance-schema=OFF',
+];
+
+export class MariadbDatabase {
+  readonly server: MariadbServer;
+  readonly name: string;
+  readonly #pool: mysql.Pool;
+
+  constructor(server: MariadbServer, name: string) {
+    this.server = server;
+    this.name = name;
+    this.#pool = mysql.createPool({ ...this.clientOptions(), connectionLimit: 4, maxIdle: 0, idleTimeout: 1000 });
+  }
+
+  clientOptions(): mysql.ConnectionOptions {
+    const { host, port, user, password } = this.server;
+    return { host, port, user, password, database: this.name, multipleStatements: true, timezone: 'Z', typeCast: (field) => field.string(), charset: 'utf8mb4' };
+  }
+
+  /** What stands under `connection:` of a source, as YAML flow text. */
+  get connection(): string {
+    const { host, port, user, password } = this.server;
+    return `{ host: ${host}, port: ${port}, database: ${this.name}, user: ${user}, password: "${password}" }`;
+  }
+
+  async query(sql: string): Promise<Record<string, string>[]> {
+    const [rows] = await this.#pool.query(sql);
+    return Array.isArray(rows) ? (rows as Record<string, string>[]) : [];
+  }
+
+  async value(sql: string): Promise<string | null> {
+    const row = (await this.query(sql))[0];
+    return row === undefined ? null : (Object.values(row)[0] ?? null);
+  }
+
+  /** A connection of its own, for open transactions; closed at the end of the test file where the test did not. */
+  async client(): Promise<mysql.Connection> {
+    const connection = await mysql.createConnection(this.clientOptions());
+    await connection.query("SET time_zone = '+00:00'");
+    onFileEnd(() => connection.destroy());
+    return connection;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+}
+
+export async function startMariadb(folder: string, options: readonly string[] = []): Promise<MariadbServer & { process: RunningProcess }> {
+  const program = servers.mariadb;
+  const install = which('mariadb-install-db');
+  if (program === null || install === null) throw new Error('no MariaDB: guard the test with describeWith({ mariadb: true }, …)');
+  const user = serverUser(['mysql', 'nobody']);
+  const ids = user ?? {};
+  const dataFolder = join(folder, 'data');
+  const password = `pw-${uniqueName('t')}-${Math.random().toString(36).slice(2)}`;
+  const init = join(folder, 'init.sql');
+  mkdirSync(dataFolder, { mode: 0o700 });
+  // The anonymous user would shadow 'tidemark'@'%' on localhost.
+  writeFileSync(init, `DELETE FROM mysql.global_priv WHERE User = '';\nFLUSH PRIVILEGES;\nCREATE OR REPLACE USER 'tidemark'@'%' IDENTIFIED BY '${password}';\nGRANT ALL ON *.* TO 'tidemark'@'%' WITH GRANT OPTION;\n`);
+  for (const path of [dataFolder, init]) if (user !== null) chownSync(path, user.uid, user.gid);
+  const basedir = join(dirname(install), '..');
+  runTool(install, ['--no-defaults', `--basedir=${basedir}`, `--datadir=${dataFolder}`, '--skip-test-db', '--auth-root-authentication-method=normal', '--skip-log-bin'], { ...ids, cwd: folder });
+  const port = await freePort();
+  const log = join(folder, 'mariadb.log');
+  const args = ['--no-defaults', `--datadir=${dataFolder}`, `--port=${port}`, `--socket=${join(dataFolder, 's')}`, `--pid-file=${join(dataFolder, 'pid')}`, `--init-file=${init}`, ...OPTIONS, ...options];
+  const running = startProcess(program, { args, log, cwd: folder, ...ids });
+  const server = { host: '127.0.0.1', port, user: 'tidemark', password, log, pid: running.pid };
+  await waitFor('MariaDB', () => answers(server, running), 60_000, log);
+  return { ...server, process: running };
+}
+
+async function answers(server: MariadbServer, running: RunningProcess): Promise<true | null> {
+  if (!running.running) throw new Error(`MariaDB ended:\n${logTail(server.log)}`);
+  const { host, port, user, password } = server;
+  try {
+    const connection = await mysql.createConnection({ host, port, user, password, connectTimeout: 2000 });
+    connection.destroy();
+    return true;
+  } catch {
+    return null;
+  }
+}
+
+export async function sharedMariadb(): Promise<MariadbServer> {
+  return sharedServer('mariadb', async (folder) => {
+    const { process: _process, ...server } = await startMariadb(folder);
+    return server;
+  });
+}
+
+/** A server of this test's own; ends with the test file. */
+export async function privateMariadb(options: readonly string[] = []): Promise<MariadbServer & { process: RunningProcess }> {
+  const server = await startMariadb(scratchFolder('mariadb'), options);
+  onFileEnd(async () => void (await server.process.stop()));
+  return server;
+}
+
+/** A fresh database of the shared server, dropped at the end of the test file. */
+export async function createMariadb(prefix: string): Promise<MariadbDatabase> {
+  const server = await sharedMariadb();
+  const name = uniqueName(prefix);
+  const admin = new MariadbDatabase(server, 'mysql');
+  await admin.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
+  const database = new MariadbDatabase(server, name);
+  onFileEnd(async () => {
+    await database.close();
+    await admin.query(`DROP DATABASE IF EXISTS \`${name}\``);
+    await admin.close();
+  });
+  return database;
+}
