@@ -1,0 +1,116 @@
+/**
+ * The Temporal development server of `tidemark up`: its state in one SQLite file of the data directory, on 127.0.0.1 only.
+ * Runs the binary that the installation brought; fetches nothing.
+ */
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
+import { TidemarkError } from '../schemas/errors.ts';
+import { cacheDirectory, processEnv } from './environment.ts';
+import { SEARCH_ATTRIBUTES } from './search-attributes.ts';
+import { programOnPath, serverCommand } from './server-account.ts';
+import { startServer, type ServerProcess } from './server-process.ts';
+
+export interface TemporalServer {
+  /** `host:port`. */
+  readonly address: string;
+  readonly ui: string;
+  readonly namespace: string;
+  readonly process: ServerProcess;
+  stop(): Promise<void>;
+}
+
+export interface TemporalServerOptions {
+  readonly databaseFile: string;
+  readonly logFile: string;
+  readonly port: number;
+  readonly uiPort: number;
+  readonly namespace: string;
+}
+
+const READY_TIMEOUT_MS = 45_000;
+const STOP_WITHIN_MS = 3_000;
+const START_ATTEMPTS = 2;
+
+/** `temporal` on PATH, else the one in the cache. Throws `temporal.not_installed` with the ways to get one. */
+export function temporalBinary(): string {
+  const onPath = programOnPath('temporal');
+  if (onPath !== null) return onPath;
+  const cached = join(cacheDirectory(), 'bin', process.platform === 'win32' ? 'temporal.exe' : 'temporal');
+  try {
+    accessSync(cached, constants.X_OK);
+    return cached;
+  } catch {
+    throw new TidemarkError('temporal.not_installed', 'There is no Temporal server program on this machine.', {
+      hint: 'Run `npm install` again (it fetches or builds one), put `temporal` on the PATH (https://docs.temporal.io/cli), or set TEMPORAL_ADDRESS to a server of yours.',
+    });
+  }
+}
+
+function serverArguments(options: TemporalServerOptions): string[] {
+  return [
+    'server',
+    'start-dev',
+    '--ip=127.0.0.1',
+    `--port=${options.port}`,
+    `--ui-port=${options.uiPort}`,
+    `--db-filename=${options.databaseFile}`,
+    `--namespace=${options.namespace}`,
+    ...SEARCH_ATTRIBUTES.map((name) => `--search-attribute=${name}=Keyword`),
+    '--log-level=warn',
+    '--log-format=json',
+    '--disable-config-env',
+    '--disable-config-file',
+  ];
+}
+
+async function answers(address: string, namespace: string): Promise<boolean> {
+  let connection: Connection | null = null;
+  try {
+    connection = await Connection.connect({ address, connectTimeout: 2_000 });
+    await connection.workflowService.describeNamespace({ namespace });
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await connection?.close();
+  }
+}
+
+async function uiAnswers(ui: string): Promise<boolean> {
+  try {
+    return (await fetch(ui, { signal: AbortSignal.timeout(2_000) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+async function untilReady(server: ServerProcess, address: string, ui: string, namespace: string): Promise<boolean> {
+  let over = false;
+  void server.ended.then(() => (over = true));
+  const deadline = performance.now() + READY_TIMEOUT_MS;
+  while (performance.now() < deadline && !over) {
+    if ((await answers(address, namespace)) && (await uiAnswers(ui))) return !over;
+    await sleep(100);
+  }
+  return false;
+}
+
+/** Ready means: the namespace answers and the Web UI is served. Throws `up.server_failed`, `temporal.not_installed`. */
+export async function startTemporal(options: TemporalServerOptions): Promise<TemporalServer> {
+  const binary = temporalBinary();
+  mkdirSync(dirname(options.databaseFile), { recursive: true });
+  const env = Object.fromEntries(Object.entries(processEnv()).filter(([name]) => !name.startsWith('TEMPORAL_')));
+  const address = `127.0.0.1:${options.port}`;
+  const ui = `http://127.0.0.1:${options.uiPort}`;
+  for (let attempt = 1; attempt <= START_ATTEMPTS; attempt += 1) {
+    const server = startServer(serverCommand(null, binary, serverArguments(options), 'TERM'), options.logFile, env);
+    if (server === null) break;
+    if (await untilReady(server, address, ui, options.namespace)) {
+      return { address, ui, namespace: options.namespace, process: server, stop: () => server.stop(['SIGTERM'], STOP_WITHIN_MS) };
+    }
+    await server.stop(['SIGTERM'], STOP_WITHIN_MS);
+  }
+  throw new TidemarkError('up.server_failed', `The Temporal server did not start; its log is ${options.logFile}.`);
+}
