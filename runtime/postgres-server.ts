@@ -17,7 +17,7 @@ import { freePort } from './ports.ts';
 import { endProcess, identify, type ProcessIdentity } from './process-identity.ts';
 import { registerSecret } from './secret-masking.ts';
 import { chooseAccount, serverCommand, type ServerAccount } from './server-account.ts';
-import { startServer, type ServerProcess } from './server-process.ts';
+import { startServer, throwIfInterrupted, untilReady, type ServerProcess } from './server-process.ts';
 
 export interface PostgresServer {
   /** URL of the database `tidemark` with the password in it. */
@@ -32,13 +32,17 @@ export interface PostgresServer {
 export interface PostgresServerOptions {
   readonly folder: string;
   readonly logFile: string;
+  /** Told at once, long before it is ready, so that a killed start can be cleaned up. */
+  readonly onSpawn?: (identity: ProcessIdentity) => void;
+  /** Gives up the start; of no effect once it is ready. */
+  readonly signal?: AbortSignal;
 }
 
 const USER = 'tidemark';
 const DATABASE = 'tidemark';
 const START_ATTEMPTS = 5;
 const READY_TIMEOUT_MS = 45_000;
-const STOP_WITHIN_MS = 3_000;
+const STOP_WITHIN_MS = 2_000;
 const INITDB_TIMEOUT_MS = 60_000;
 
 /** Errors of statements quote rows, so the server's own log leaves them out. */
@@ -112,8 +116,9 @@ async function initialise(cluster: Cluster): Promise<void> {
     '--data-checksums',
   ], 'TERM');
   try {
-    await promisify(execFile)(file, [...args], { cwd: '/', env: serverEnv(), timeout: INITDB_TIMEOUT_MS, ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid }) });
+    await promisify(execFile)(file, [...args], { cwd: '/', env: serverEnv(), timeout: INITDB_TIMEOUT_MS, signal: cluster.signal, ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid }) });
   } catch (cause) {
+    throwIfInterrupted(cluster.signal);
     throw failed(`The embedded PostgreSQL could not be initialised in ${cluster.folder}.`, cause);
   }
   rmSync(cluster.data, { recursive: true, force: true });
@@ -154,16 +159,6 @@ async function connects(url: string): Promise<boolean> {
   }
 }
 
-async function untilReady(server: ServerProcess, url: string): Promise<boolean> {
-  let over = false;
-  void server.ended.then(() => (over = true));
-  for (let waitedMs = 0; waitedMs < READY_TIMEOUT_MS && !over; waitedMs += 100) {
-    if (await connects(url)) return true;
-    await sleep(100);
-  }
-  return false;
-}
-
 async function ensureDatabase(adminUrl: string, name: string): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl });
   await client.connect();
@@ -180,7 +175,8 @@ async function launch(cluster: Cluster, port: number, url: string): Promise<Serv
   const command = serverCommand(cluster.account, cluster.binaries.postgres, ['-D', cluster.data, '-p', String(port), ...flags], 'INT');
   const server = startServer(command, cluster.logFile, serverEnv());
   if (server === null) return null;
-  if (await untilReady(server, url)) return server;
+  cluster.onSpawn?.(server.identity);
+  if (await untilReady(server, () => connects(url), READY_TIMEOUT_MS, cluster.signal)) return server;
   await server.stop(['SIGINT', 'SIGQUIT'], STOP_WITHIN_MS);
   return null;
 }
@@ -193,6 +189,7 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Pos
   const cluster = openCluster(options);
   const old = leftBehind(cluster.data);
   if (old !== null) await endProcess(old, ['SIGINT', 'SIGQUIT'], STOP_WITHIN_MS);
+  throwIfInterrupted(cluster.signal);
   await initialise(cluster);
   checkVersion(cluster);
 
@@ -208,6 +205,7 @@ export async function startPostgres(options: PostgresServerOptions): Promise<Pos
       await ensureDatabase(urlOf('postgres'), DATABASE);
       return { url: urlOf(DATABASE), process: server, urlOf, stop: () => server.stop(['SIGINT', 'SIGQUIT'], STOP_WITHIN_MS) };
     }
+    throwIfInterrupted(cluster.signal);
     await sleep(1_000);
   }
   throw failed(`The embedded PostgreSQL did not start; its log is ${cluster.logFile}.`);

@@ -1,9 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TidemarkError } from '../schemas/errors.ts';
 import { endProcess, identify, type ProcessIdentity } from './process-identity.ts';
 import type { ServerCommand } from './server-account.ts';
 
+const READY_INTERVAL_MS = 100;
 const LOG_BYTES_MAX = 10 * 1024 * 1024;
 
 /** A server that this process started. */
@@ -12,6 +15,23 @@ export interface ServerProcess {
   /** Resolves when it has ended, with what can be said of how: `exit code 1`, `signal SIGKILL`. Never rejects. */
   readonly ended: Promise<string>;
   stop(signals: readonly NodeJS.Signals[], withinMs: number): Promise<void>;
+}
+
+/** How every start of a server is told to give up: it ends what it began and throws `up.interrupted`. */
+export function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new TidemarkError('up.interrupted', 'Interrupted while it was starting.');
+}
+
+/** Asks `isReady` until it says yes (true), or until the server has ended, the time has passed or the signal is given (false). */
+export async function untilReady(server: ServerProcess, isReady: () => Promise<boolean>, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+  let over = false;
+  void server.ended.then(() => (over = true));
+  const deadline = performance.now() + timeoutMs;
+  while (performance.now() < deadline && !over && !signal?.aborted) {
+    if (await isReady()) return !over;
+    await sleep(READY_INTERVAL_MS);
+  }
+  return false;
 }
 
 /** Opens a log for appending; one that has grown large becomes `<file>.1`. */

@@ -4,13 +4,13 @@
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { TidemarkError } from '../schemas/errors.ts';
 import { cacheDirectory, processEnv } from './environment.ts';
+import type { ProcessIdentity } from './process-identity.ts';
 import { SEARCH_ATTRIBUTES } from './search-attributes.ts';
 import { programOnPath, serverCommand } from './server-account.ts';
-import { startServer, type ServerProcess } from './server-process.ts';
+import { startServer, throwIfInterrupted, untilReady, type ServerProcess } from './server-process.ts';
 
 export interface TemporalServer {
   /** `host:port`. */
@@ -27,6 +27,10 @@ export interface TemporalServerOptions {
   readonly port: number;
   readonly uiPort: number;
   readonly namespace: string;
+  /** Told at once, long before it is ready, so that a killed start can be cleaned up. */
+  readonly onSpawn?: (identity: ProcessIdentity) => void;
+  /** Gives up the start; of no effect once it is ready. */
+  readonly signal?: AbortSignal;
 }
 
 const READY_TIMEOUT_MS = 45_000;
@@ -60,8 +64,6 @@ function serverArguments(options: TemporalServerOptions): string[] {
     ...SEARCH_ATTRIBUTES.map((name) => `--search-attribute=${name}=Keyword`),
     '--log-level=warn',
     '--log-format=json',
-    '--disable-config-env',
-    '--disable-config-file',
   ];
 }
 
@@ -86,17 +88,6 @@ async function uiAnswers(ui: string): Promise<boolean> {
   }
 }
 
-async function untilReady(server: ServerProcess, address: string, ui: string, namespace: string): Promise<boolean> {
-  let over = false;
-  void server.ended.then(() => (over = true));
-  const deadline = performance.now() + READY_TIMEOUT_MS;
-  while (performance.now() < deadline && !over) {
-    if ((await answers(address, namespace)) && (await uiAnswers(ui))) return !over;
-    await sleep(100);
-  }
-  return false;
-}
-
 /** Ready means: the namespace answers and the Web UI is served. Throws `up.server_failed`, `temporal.not_installed`. */
 export async function startTemporal(options: TemporalServerOptions): Promise<TemporalServer> {
   const binary = temporalBinary();
@@ -107,10 +98,13 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Tem
   for (let attempt = 1; attempt <= START_ATTEMPTS; attempt += 1) {
     const server = startServer(serverCommand(null, binary, serverArguments(options), 'TERM'), options.logFile, env);
     if (server === null) break;
-    if (await untilReady(server, address, ui, options.namespace)) {
+    options.onSpawn?.(server.identity);
+    const isReady = async (): Promise<boolean> => (await answers(address, options.namespace)) && (await uiAnswers(ui));
+    if (await untilReady(server, isReady, READY_TIMEOUT_MS, options.signal)) {
       return { address, ui, namespace: options.namespace, process: server, stop: () => server.stop(['SIGTERM'], STOP_WITHIN_MS) };
     }
     await server.stop(['SIGTERM'], STOP_WITHIN_MS);
+    throwIfInterrupted(options.signal);
   }
   throw new TidemarkError('up.server_failed', `The Temporal server did not start; its log is ${options.logFile}.`);
 }
