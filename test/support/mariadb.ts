@@ -49,10 +49,14 @@ export class MariadbDatabase {
     return { host, port, user, password, database: this.name, multipleStatements: true, timezone: 'Z', typeCast: (field) => field.string(), charset: 'utf8mb4' };
   }
 
-  /** What stands under `connection:` of a source, as YAML flow text. */
+  /** What stands under `connection:` of a source, as YAML flow text; {@link secrets} has the variable. */
   get connection(): string {
-    const { host, port, user, password } = this.server;
-    return `{ host: ${host}, port: ${port}, database: ${this.name}, user: ${user}, password: "${password}" }`;
+    const { host, port, user } = this.server;
+    return `{ host: ${host}, port: ${port}, database: ${this.name}, user: ${user}, password: "\${MARIADB_PASSWORD}" }`;
+  }
+
+  get secrets(): Record<string, string> {
+    return { MARIADB_PASSWORD: this.server.password };
   }
 
   async query(sql: string): Promise<Record<string, string>[]> {

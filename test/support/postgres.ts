@@ -49,10 +49,14 @@ export class PostgresDatabase {
     return `postgresql://${user}:${password}@${host}:${port}/${this.name}`;
   }
 
-  /** What stands under `connection:` of a source, as YAML flow text. */
+  /** What stands under `connection:` of a source, as YAML flow text; {@link secrets} has the variable. */
   get connection(): string {
-    const { host, port, user, password } = this.server;
-    return `{ host: ${host}, port: ${port}, database: ${this.name}, user: ${user}, password: "${password}" }`;
+    const { host, port, user } = this.server;
+    return `{ host: ${host}, port: ${port}, database: ${this.name}, user: ${user}, password: "\${POSTGRES_PASSWORD}" }`;
+  }
+
+  get secrets(): Record<string, string> {
+    return { POSTGRES_PASSWORD: this.server.password };
   }
 
   /** Rows as objects of text. Several statements may stand in `sql` where there are no parameters. */
