@@ -12,8 +12,10 @@
  */
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
-import type { Guarantee, Position } from '../schemas/position.ts';
+import type { Guarantee, Part, Position } from '../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../schemas/table.ts';
+
+export type { Part } from '../schemas/position.ts';
 
 /** What code outside a connector's folder may ask instead of its name. */
 export interface Capabilities {
@@ -72,19 +74,13 @@ export interface StreamRead {
   readonly futureLimitSeconds: number;
   /** Rows per fetch from the source, where its protocol fetches. */
   readonly fetchRows: number;
+  /** The stream's `types:` setting: choices between faithful representations, e.g. `{ zero_dates: 'text' }`. */
+  readonly types: Readonly<Record<string, string>>;
 }
 
 /** Bounds of one batch. What commits together is bounded by rows (bytes and seconds stop a running read where the connector can). */
 export interface BatchLimits {
   readonly rowsMax: number;
-}
-
-/** One half-open part of a table, cut by key; opaque outside its connector, kept in the destination's range table. */
-export interface Part {
-  /** Null: from the first, to the last key. Values as the source's own text, one for each key column. */
-  readonly from: readonly string[] | null;
-  readonly to: readonly string[] | null;
-  readonly rowEstimate: number;
 }
 
 /** `copy-binary` only if the connector lists it and the target's types equal the source's. */
@@ -140,10 +136,10 @@ export interface SourceSession {
   discover(): Promise<readonly TableShape[]>;
 
   /**
-   * One table by the name as written in the file: first exactly, then as the source's quoted or unquoted `schema.name`.
+   * One table by the name as written in the file, its types chosen by the stream's `types:` setting: first exactly, then as the source's quoted or unquoted `schema.name`.
    * Throws `source.table_missing`, `source.table_ambiguous`, `source.privilege_missing`, `source.type_unsupported`.
    */
-  describe(table: string): Promise<TableShape>;
+  describe(table: string, types?: Readonly<Record<string, string>>): Promise<TableShape>;
 
   /**
    * The cheap question: may there be a row that a read from `position` would return and that was not read before?

@@ -21,3 +21,11 @@ export type Guarantee =
   | `within ${number}s`
   /** Every run reads the whole table. */
   | 'full refresh';
+
+/** One half-open part of a table, cut by key; opaque outside its connector, kept in the destination's range table. */
+export interface Part {
+  /** Null: from the first, to the last key. Values as the source's own text, one for each key column. */
+  readonly from: readonly string[] | null;
+  readonly to: readonly string[] | null;
+  readonly rowEstimate: number;
+}

@@ -1,0 +1,93 @@
+import type { ErrorInfo } from '../../schemas/errors.ts';
+import type { SourceSettings, StreamSettings } from '../../schemas/settings.ts';
+import type { Session } from './destination.ts';
+
+/** A source as applied, with the states a person set. */
+export interface CatalogSource {
+  readonly settings: SourceSettings;
+  readonly hash: string;
+  readonly paused: boolean;
+}
+
+export interface CatalogStream {
+  readonly source: string;
+  readonly stream: string;
+  readonly target: string;
+  readonly settings: StreamSettings;
+  readonly paused: boolean;
+  readonly parked: ErrorInfo | null;
+}
+
+export async function listSources(session: Session): Promise<CatalogSource[]> {
+  const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean }>('select settings, settings_hash, paused from tidemark.source order by id');
+  return rows.map((row) => ({ settings: row.settings, hash: row.settings_hash, paused: row.paused }));
+}
+
+export async function findSource(session: Session, id: string): Promise<CatalogSource | null> {
+  const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean }>('select settings, settings_hash, paused from tidemark.source where id = $1', [id]);
+  const row = rows[0];
+  return row ? { settings: row.settings, hash: row.settings_hash, paused: row.paused } : null;
+}
+
+export async function listStreams(session: Session, source: string | null): Promise<CatalogStream[]> {
+  const { rows } = await session.query<CatalogStream>('select source, stream, target, settings, paused, parked from tidemark.stream where $1::text is null or source = $1 order by source, ordinal', [source]);
+  return rows;
+}
+
+/** Registers a source as the file has it: streams that the file no longer names leave the catalog, their targets stay. */
+export async function saveSource(session: Session, settings: SourceSettings, hash: string, targets: readonly string[]): Promise<void> {
+  await session.query(
+    `insert into tidemark.source (id, settings, settings_hash) values ($1, $2, $3)
+     on conflict (id) do update set settings = excluded.settings, settings_hash = excluded.settings_hash, applied_at = clock_timestamp()`,
+    [settings.id, JSON.stringify(settings), hash],
+  );
+  await session.query('delete from tidemark.stream where source = $1 and not stream = any($2)', [settings.id, settings.streams.map((stream) => stream.name)]);
+  for (const [ordinal, stream] of settings.streams.entries()) {
+    await session.query(
+      `insert into tidemark.stream (source, stream, ordinal, target, settings) values ($1, $2, $3, $4, $5)
+       on conflict (source, stream) do update set ordinal = excluded.ordinal, target = excluded.target, settings = excluded.settings,
+         parked = case when stream.settings = excluded.settings then stream.parked end, plan = case when stream.settings = excluded.settings then stream.plan end`,
+      [settings.id, stream.name, ordinal, targets[ordinal], JSON.stringify(stream)],
+    );
+  }
+}
+
+export async function removeSource(session: Session, id: string): Promise<void> {
+  await session.query('delete from tidemark.source where id = $1', [id]);
+}
+
+/** Pauses or resumes a source, or one stream of it. Returns false where there is none of that name. */
+export async function setPaused(session: Session, source: string, stream: string | null, paused: boolean): Promise<boolean> {
+  const result = stream === null
+    ? await session.query('update tidemark.source set paused = $2 where id = $1', [source, paused])
+    : await session.query('update tidemark.stream set paused = $3 where source = $1 and stream = $2', [source, stream, paused]);
+  return (result.rowCount ?? 0) > 0;
+}
+
+export async function isPaused(session: Session, source: string, stream: string): Promise<boolean> {
+  const { rows } = await session.query<{ paused: boolean }>(
+    'select coalesce((select paused from tidemark.source where id = $1), false) or coalesce((select paused from tidemark.stream where source = $1 and stream = $2), false) as paused',
+    [source, stream],
+  );
+  return rows[0]!.paused;
+}
+
+export async function setParked(session: Session, source: string, stream: string, error: ErrorInfo | null): Promise<void> {
+  await session.query('update tidemark.stream set parked = $3 where source = $1 and stream = $2', [source, stream, error === null ? null : JSON.stringify(error)]);
+}
+
+/** Keeps the plan a stream was last read by, so that a poll needs no look into the source's catalog. */
+export async function savePlan(session: Session, source: string, stream: string, plan: unknown): Promise<void> {
+  await session.query('update tidemark.stream set plan = $3 where source = $1 and stream = $2', [source, stream, JSON.stringify(plan)]);
+}
+
+export async function readPlan(session: Session, source: string, stream: string): Promise<unknown> {
+  const { rows } = await session.query<{ plan: unknown }>('select plan from tidemark.stream where source = $1 and stream = $2', [source, stream]);
+  return rows[0]?.plan ?? null;
+}
+
+/** Notes that the streams were found complete just now. */
+export async function markChecked(session: Session, source: string, streams: readonly string[]): Promise<void> {
+  if (streams.length === 0) return;
+  await session.query('update tidemark.stream set checked_at = clock_timestamp() where source = $1 and stream = any($2)', [source, streams]);
+}

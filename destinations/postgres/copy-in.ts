@@ -1,0 +1,17 @@
+import type { Writable } from 'node:stream';
+import copyStreams from 'pg-copy-streams';
+import type { Session } from './destination.ts';
+
+/** Bytes that may wait for the server: a few socket writes. */
+const HIGH_WATER_MARK_BYTES = 1 << 18;
+
+/** A COPY that is being fed. Destroying it makes the server drop what it has taken. */
+export interface CopyIn extends Writable {
+  /** Rows that the server took, once the stream has finished. */
+  readonly rowCount: number;
+}
+
+/** Starts `COPY … FROM STDIN` in the session's transaction. */
+export function openCopyIn(session: Session, sql: string): CopyIn {
+  return session.query(copyStreams.from(sql, { highWaterMark: HIGH_WATER_MARK_BYTES }));
+}

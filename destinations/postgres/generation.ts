@@ -1,0 +1,108 @@
+import type { Guarantee, Part, Position } from '../../schemas/position.ts';
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { Session } from './destination.ts';
+import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
+import { BATCH_COLUMN, generationName } from './target.ts';
+
+/** A build of a target on its way beside the one that readers see. */
+export interface Building {
+  readonly generation: number;
+  readonly table: TableName;
+  readonly version: number;
+  readonly position: Position;
+  readonly guarantee: Guarantee;
+  readonly keyed: boolean;
+  /** Ids of parts that are not loaded yet. */
+  readonly openParts: readonly number[];
+}
+
+export interface NewGeneration {
+  readonly source: string;
+  readonly stream: string;
+  readonly target: TableName;
+  /** Tells whether a build that was interrupted can be gone on with: columns, types, key and mode. */
+  readonly shapeHash: string;
+  readonly position: Position;
+  readonly guarantee: Guarantee;
+  readonly asOf: string;
+  readonly parts: readonly Part[];
+}
+
+/** Finds the interrupted build of a stream where it has the same shape; drops one that has another. */
+export async function findBuilding(session: Session, source: string, stream: string, shapeHash: string): Promise<Building | null> {
+  const { rows } = await session.query<{ generation: number; table_schema: string; table_name: string; shape_hash: string; version: string; position: Position; guarantee: Guarantee; keyed: boolean; open: string[] }>(
+    `select g.generation, table_schema, table_name, shape_hash, version, position, guarantee, keyed,
+       array(select id::text from tidemark.range r where r.source = g.source and r.stream = g.stream and r.generation = g.generation and done_at is null order by id) as open
+     from tidemark.generation g where g.source = $1 and g.stream = $2 and g.state = 'building'`,
+    [source, stream],
+  );
+  const row = rows[0];
+  if (!row) return null;
+  if (row.shape_hash !== shapeHash) {
+    await dropBuilding(session, source, stream);
+    return null;
+  }
+  return { generation: row.generation, table: { schema: row.table_schema, name: row.table_name }, version: Number(row.version), position: row.position, guarantee: row.guarantee, keyed: row.keyed, openParts: row.open.map(Number) };
+}
+
+/** Starts the next generation: an empty copy of the target without its keys, and the list of its parts. In the caller's transaction. */
+export async function startGeneration(session: Session, next: NewGeneration): Promise<Building> {
+  const { rows } = await session.query<{ n: number }>('select coalesce(max(generation), 0)::int + 1 as n from tidemark.generation where source = $1 and stream = $2', [next.source, next.stream]);
+  const generation = rows[0]!.n;
+  const table = generationName(next.target, generation);
+  await session.query(`drop table if exists ${quoteTable(table)}`);
+  await session.query(`create table ${quoteTable(table)} (like ${quoteTable(next.target)} including all excluding indexes excluding identity)`);
+  // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default.
+  await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default current_setting('tidemark.batch')::bigint`);
+  await session.query(
+    `insert into tidemark.generation (source, stream, generation, state, table_schema, table_name, shape_hash, position, display, guarantee, as_of)
+     values ($1, $2, $3, 'building', $4, $5, $6, $7, $8, $9, $10)`,
+    [next.source, next.stream, generation, table.schema, table.name, next.shapeHash, JSON.stringify(next.position), next.position.display, next.guarantee, next.asOf],
+  );
+  const { rows: ids } = await session.query<{ id: string }>(
+    `insert into tidemark.range (source, stream, generation, part) select $1, $2, $3, p from jsonb_array_elements($4::jsonb) p returning id`,
+    [next.source, next.stream, generation, JSON.stringify(next.parts)],
+  );
+  return { generation, table, version: 0, position: next.position, guarantee: next.guarantee, keyed: false, openParts: ids.map((row) => Number(row.id)) };
+}
+
+export async function readBuilding(session: Session, source: string, stream: string, generation: number): Promise<Building> {
+  const found = await session.query<{ shape_hash: string }>("select shape_hash from tidemark.generation where source = $1 and stream = $2 and generation = $3 and state = 'building'", [source, stream, generation]);
+  const building = found.rows[0] ? await findBuilding(session, source, stream, found.rows[0].shape_hash) : null;
+  if (!building) throw new TidemarkError('batch.fenced', `Generation ${generation} of ${stream} is not being built any more.`);
+  return building;
+}
+
+export async function readPart(session: Session, id: number): Promise<{ part: Part; batch: number | null }> {
+  const { rows } = await session.query<{ part: Part; batch: string | null }>('select part, batch from tidemark.range where id = $1', [id]);
+  if (!rows[0]) throw new TidemarkError('batch.fenced', 'This part of a build does not exist any more.');
+  return { part: rows[0].part, batch: rows[0].batch === null ? null : Number(rows[0].batch) };
+}
+
+/** Marks a part as loaded, in the transaction of its rows. A second time means that another attempt was first: nothing may commit. */
+export async function finishPart(session: Session, id: number, batch: number): Promise<void> {
+  const { rowCount } = await session.query('update tidemark.range set batch = $2, done_at = clock_timestamp() where id = $1 and done_at is null', [id, batch]);
+  if (rowCount !== 1) throw new TidemarkError('batch.fenced', 'Another attempt has loaded this part; this one commits nothing.');
+}
+
+/** Builds the key of a generation whose parts are all loaded, so that it can be caught up by key. Once. */
+export async function keyGeneration(session: Session, source: string, stream: string, building: Building, key: readonly string[]): Promise<void> {
+  if (building.keyed) return;
+  if (key.length > 0) {
+    await session.query("set local maintenance_work_mem = '256MB'");
+    await session.query(`alter table ${quoteTable(building.table)} add primary key (${key.map(quoteIdent).join(', ')})`);
+  }
+  await session.query('update tidemark.generation set keyed = true where source = $1 and stream = $2 and generation = $3', [source, stream, building.generation]);
+}
+
+/** Ends a build without a trace in the target. */
+export async function dropBuilding(session: Session, source: string, stream: string): Promise<void> {
+  const { rows } = await session.query<{ generation: number; table_schema: string; table_name: string }>(
+    "update tidemark.generation set state = 'dropped' where source = $1 and stream = $2 and state = 'building' returning generation, table_schema, table_name",
+    [source, stream],
+  );
+  for (const row of rows) {
+    await session.query(`drop table if exists ${quoteTable({ schema: row.table_schema, name: row.table_name })}`);
+    await session.query('delete from tidemark.range where source = $1 and stream = $2 and generation = $3', [source, stream, row.generation]);
+  }
+}

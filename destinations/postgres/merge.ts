@@ -1,0 +1,77 @@
+import type { Session } from './destination.ts';
+import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
+import { REJECT_COLUMN, SUPERSEDED_COLUMN, VALUES_COLUMN, type Stage } from './stage.ts';
+import { BATCH_COLUMN } from './target.ts';
+
+/** What a merge does with a key that the target has. */
+export type OnKnownKey = 'update' | 'keep';
+
+export interface Merge {
+  readonly stage: Stage;
+  readonly into: TableName;
+  /** Target names of the key; empty: every row is inserted. */
+  readonly key: readonly string[];
+  readonly onKnownKey: OnKnownKey;
+  readonly batch: number;
+  /** Rows of the stage may be marked rejected or superseded. */
+  readonly marked: boolean;
+  /** Batches of this stream with a higher id have been loaded, so a target row may be newer than the staged one. */
+  readonly mayBeOlder: boolean;
+}
+
+/**
+ * Writes the stage's good rows that differ from the target. Returns how many were written, and how many were left
+ * because the target's row comes from a later batch.
+ *
+ * Rows are compared by their binary image (`*<>`): it tells `1.0` from `1.00`, works for types without equality
+ * (json, xml, point) and needs no per-type rule. Two images of one value cost a write, never a loss.
+ */
+export async function mergeStage(session: Session, merge: Merge): Promise<{ written: number; older: number }> {
+  const older = merge.mayBeOlder && merge.key.length > 0 ? await countOlder(session, merge) : 0;
+  const columns = merge.stage.columns.map((column) => quoteIdent(column.name));
+  const values = merge.stage.columns.map((column) => (merge.stage.lenient ? `cast(s.${quoteIdent(column.name)} as ${column.type})` : `s.${quoteIdent(column.name)}`));
+  const result = await session.query(
+    `insert into ${quoteTable(merge.into)} as t (${[...columns, BATCH_COLUMN].join(', ')})
+     select ${[...values, `${merge.batch}::bigint`].join(', ')} from ${quoteTable(merge.stage.table)} s ${where(merge)}
+     ${conflict(merge, columns)}`,
+  );
+  return { written: result.rowCount ?? 0, older };
+}
+
+/** Moves rejected rows to the quarantine and returns their number. */
+export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string): Promise<number> {
+  const result = await session.query(
+    `insert into tidemark.quarantine (batch, source, stream, reasons, "row")
+     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}') from ${quoteTable(merge.stage.table)} where ${REJECT_COLUMN} is not null`,
+    [merge.batch, source, stream],
+  );
+  return result.rowCount ?? 0;
+}
+
+function where(merge: Merge): string {
+  return merge.marked ? `where s.${REJECT_COLUMN} is null and s.${SUPERSEDED_COLUMN} is not true` : '';
+}
+
+function conflict(merge: Merge, columns: readonly string[]): string {
+  if (merge.key.length === 0) return '';
+  const key = merge.key.map(quoteIdent);
+  const rest = columns.filter((column) => !key.includes(column));
+  if (merge.onKnownKey === 'keep' || rest.length === 0) return `on conflict (${key.join(', ')}) do nothing`;
+  const sets = [...rest, BATCH_COLUMN].map((column) => `${column} = excluded.${column}`);
+  const differs = `(row(${rest.map((c) => `t.${c}`).join(', ')}) *<> row(${rest.map((c) => `excluded.${c}`).join(', ')}))`;
+  const newer = merge.mayBeOlder ? ` and coalesce(t.${BATCH_COLUMN}, 0) < excluded.${BATCH_COLUMN}` : '';
+  return `on conflict (${key.join(', ')}) do update set ${sets.join(', ')} where ${differs}${newer}`;
+}
+
+async function countOlder(session: Session, merge: Merge): Promise<number> {
+  const on = merge.key.map((name) => `t.${quoteIdent(name)} = ${merge.stage.lenient ? `cast(s.${quoteIdent(name)} as ${typeOf(merge, name)})` : `s.${quoteIdent(name)}`}`);
+  const { rows } = await session.query<{ n: string }>(
+    `select count(*) as n from ${quoteTable(merge.stage.table)} s join ${quoteTable(merge.into)} t on ${on.join(' and ')}
+     ${where(merge) === '' ? 'where' : `${where(merge)} and`} t.${BATCH_COLUMN} > ${merge.batch}::bigint`,
+  );
+  return Number(rows[0]!.n);
+}
+
+function typeOf(merge: Merge, name: string): string {
+  return merge.stage.columns.find((column) => column.name === name)!.type;
+}

@@ -1,0 +1,209 @@
+import type { Session } from './destination.ts';
+
+/** Serialises migrations of workers and commands that start together; any constant of ours will do. */
+const MIGRATION_LOCK = 7_310_577_001;
+
+/** Applied in order, each once. A released one is never edited. */
+const MIGRATIONS: readonly string[] = [
+  `
+  create table tidemark.source (
+    id text primary key,
+    settings jsonb not null,
+    settings_hash text not null,
+    paused boolean not null default false,
+    applied_at timestamptz not null default clock_timestamp()
+  );
+  create table tidemark.stream (
+    source text not null references tidemark.source on delete cascade,
+    stream text not null,
+    ordinal integer not null,
+    target text not null,
+    settings jsonb not null,
+    paused boolean not null default false,
+    parked jsonb,
+    plan jsonb,
+    checked_at timestamptz,
+    primary key (source, stream)
+  );
+  create unique index stream_target on tidemark.stream (target);
+
+  create table tidemark.watermark (
+    source text not null,
+    stream text not null,
+    generation integer not null,
+    version bigint not null,
+    position jsonb,
+    display text,
+    guarantee text not null,
+    future_rows bigint not null default 0,
+    as_of timestamptz,
+    updated_at timestamptz not null default clock_timestamp(),
+    primary key (source, stream)
+  );
+  comment on table tidemark.watermark is 'The position up to which each stream is complete in its target; written in the transaction of the rows.';
+
+  create table tidemark.generation (
+    source text not null,
+    stream text not null,
+    generation integer not null,
+    state text not null check (state in ('building', 'current', 'old', 'dropped')),
+    table_schema text not null,
+    table_name text not null,
+    shape_hash text not null,
+    version bigint not null default 0,
+    position jsonb,
+    display text,
+    guarantee text not null,
+    as_of timestamptz,
+    keyed boolean not null default false,
+    created_at timestamptz not null default clock_timestamp(),
+    primary key (source, stream, generation)
+  );
+  create unique index generation_building on tidemark.generation (source, stream) where state = 'building';
+
+  create table tidemark.range (
+    id bigint generated always as identity primary key,
+    source text not null,
+    stream text not null,
+    generation integer not null,
+    part jsonb not null,
+    batch bigint,
+    done_at timestamptz
+  );
+  create index range_stream on tidemark.range (source, stream, generation);
+
+  create sequence tidemark.batch_id;
+  create table tidemark.batch (
+    batch bigint primary key default nextval('tidemark.batch_id'),
+    source text not null,
+    stream text not null,
+    run_id text not null,
+    step text not null,
+    generation integer not null,
+    token uuid not null,
+    backend text,
+    lenient boolean not null default false,
+    state text not null default 'open' check (state in ('open', 'staged', 'loaded')),
+    base_version bigint,
+    staged jsonb,
+    opened_at timestamptz not null default clock_timestamp(),
+    unique (source, stream, run_id, step)
+  );
+  comment on table tidemark.batch is 'Batches on their way; a row leaves it when its run has ended.';
+
+  create table tidemark.ledger (
+    batch bigint primary key,
+    source text not null,
+    stream text not null,
+    run_id text not null,
+    generation integer not null,
+    kind text not null,
+    "from" text,
+    "to" text,
+    read bigint not null,
+    written bigint not null,
+    unchanged bigint not null,
+    rejected bigint not null,
+    superseded bigint not null,
+    deleted bigint not null,
+    bytes bigint not null,
+    hash text not null,
+    committed_at timestamptz not null default clock_timestamp(),
+    constraint equation check (read = written + unchanged + rejected + superseded + deleted),
+    constraint one_batch_once unique (source, stream, batch)
+  );
+  create index ledger_run on tidemark.ledger (run_id);
+  comment on table tidemark.ledger is 'One row for every batch, written in the transaction of its rows.';
+
+  create table tidemark.quarantine (
+    id bigint generated always as identity primary key,
+    batch bigint not null,
+    source text not null,
+    stream text not null,
+    reasons jsonb not null,
+    "row" jsonb not null,
+    created_at timestamptz not null default clock_timestamp(),
+    replayed_at timestamptz
+  );
+  create index quarantine_stream on tidemark.quarantine (source, stream);
+
+  create table tidemark.run (
+    run_id text primary key,
+    source text not null,
+    trigger text not null,
+    scope jsonb not null,
+    workflow_id text not null,
+    workflow_run_id text not null,
+    status text not null,
+    polls bigint not null default 0,
+    requested_at timestamptz not null default clock_timestamp(),
+    started_at timestamptz,
+    ended_at timestamptz
+  );
+  create unique index run_active on tidemark.run (source) where status = 'running';
+  create index run_source on tidemark.run (source, requested_at desc);
+
+  create table tidemark.run_stream (
+    run_id text not null references tidemark.run on delete cascade,
+    source text not null,
+    stream text not null,
+    target text not null,
+    mode text not null,
+    status text not null,
+    batches bigint not null default 0,
+    read bigint not null default 0,
+    written bigint not null default 0,
+    unchanged bigint not null default 0,
+    rejected bigint not null default 0,
+    superseded bigint not null default 0,
+    deleted bigint not null default 0,
+    bytes bigint not null default 0,
+    seconds double precision not null default 0,
+    watermark_from text,
+    watermark_to text,
+    error jsonb,
+    notes jsonb not null default '[]',
+    started_at timestamptz not null default clock_timestamp(),
+    ended_at timestamptz,
+    primary key (run_id, stream)
+  );
+  create index run_stream_latest on tidemark.run_stream (source, stream, started_at desc);
+
+  create function tidemark.misfit(value text, type text) returns boolean language plpgsql as $f$
+  begin
+    -- A cast to char(n), varchar(n) or bit(n) cuts in silence; reading the value from JSON applies the length as COPY does.
+    if type ~ '^(character|bit)' then
+      execute format('select c from json_to_record(json_build_object(''c'', $1)) as r(c %s)', type) using value;
+    else
+      execute format('select cast($1 as %s)', type) using value;
+    end if;
+    return false;
+  exception when data_exception or check_violation or not_null_violation then
+    return true;
+  end $f$;
+  comment on function tidemark.misfit is 'True where the text is no value of the type; asked only when a batch failed as a whole.';
+  `,
+];
+
+/** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */
+export async function migrate(session: Session): Promise<void> {
+  if ((await appliedCount(session)) === MIGRATIONS.length) return;
+  await session.query('begin');
+  await session.query('select pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+  await session.query('create schema if not exists tidemark');
+  await session.query('create schema if not exists tidemark_stage');
+  await session.query('create table if not exists tidemark.migration (id integer primary key, applied_at timestamptz not null default clock_timestamp())');
+  const { rows } = await session.query<{ n: number }>('select count(*)::int as n from tidemark.migration');
+  for (let id = rows[0]?.n ?? 0; id < MIGRATIONS.length; id++) {
+    await session.query(MIGRATIONS[id]!);
+    await session.query('insert into tidemark.migration (id) values ($1)', [id + 1]);
+  }
+  await session.query('commit');
+}
+
+async function appliedCount(session: Session): Promise<number> {
+  const { rows } = await session.query<{ there: boolean }>("select to_regclass('tidemark.migration') is not null as there");
+  if (!rows[0]?.there) return 0;
+  const { rows: counted } = await session.query<{ n: number }>('select count(*)::int as n from tidemark.migration');
+  return counted[0]?.n ?? 0;
+}

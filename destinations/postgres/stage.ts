@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import type { Session } from './destination.ts';
+import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
+import type { TypedColumn } from './target.ts';
+
+/** JSON list of what a row breaks, or NULL for a good one. */
+export const REJECT_COLUMN = '_tidemark_reject';
+/** JSON object of a rejected row's values as text. */
+export const VALUES_COLUMN = '_tidemark_values';
+/** True for a row that a newer version of its key in the same batch replaces. */
+export const SUPERSEDED_COLUMN = '_tidemark_superseded';
+
+export interface Stage {
+  readonly table: TableName;
+  readonly columns: readonly TypedColumn[];
+  /** Every column is text: a batch that failed as a whole is taken apart row by row. */
+  readonly lenient: boolean;
+}
+
+/** One stage for each stream is reused by its batches; parts that need one have their own, so that they can run side by side. */
+export function stageName(source: string, stream: string, part: string | null): TableName {
+  const hash = createHash('sha256').update(`${source}\n${stream}`).digest('hex').slice(0, 20);
+  return { schema: 'tidemark_stage', name: part === null ? `s_${hash}` : `s_${hash}_${part}` };
+}
+
+/** Makes the stage empty and of the right shape, inside the caller's transaction. */
+export async function prepareStage(session: Session, stage: Stage): Promise<void> {
+  const type = (column: TypedColumn) => (stage.lenient ? 'text' : column.type);
+  const shape = createHash('sha256').update(JSON.stringify(stage.columns.map((c) => [c.name, type(c)]))).digest('hex');
+  const { rows } = await session.query<{ shape: string | null }>("select obj_description(to_regclass($1), 'pg_class') as shape", [quoteTable(stage.table)]);
+  if (rows[0]?.shape === shape) {
+    await session.query(`truncate ${quoteTable(stage.table)}`);
+    return;
+  }
+  const columns = stage.columns.map((column) => `${quoteIdent(column.name)} ${type(column)}`);
+  columns.push(`${REJECT_COLUMN} text`, `${VALUES_COLUMN} text`, `${SUPERSEDED_COLUMN} boolean`);
+  await session.query(`drop table if exists ${quoteTable(stage.table)}`);
+  await session.query(`create unlogged table ${quoteTable(stage.table)} (${columns.join(', ')}) with (autovacuum_enabled = false)`);
+  await session.query(`comment on table ${quoteTable(stage.table)} is ${quoteLiteral(shape)}`);
+}
+
+/** Text of the COPY that fills `table`'s columns; `marked` adds the two fields of a marked row. */
+export function copyInSql(table: TableName, columns: readonly string[], format: 'copy-text' | 'copy-binary', marked: boolean): string {
+  const names = columns.map(quoteIdent);
+  if (marked) names.push(REJECT_COLUMN, VALUES_COLUMN);
+  return `copy ${quoteTable(table)} (${names.join(', ')}) from stdin (format ${format === 'copy-binary' ? 'binary' : 'text'})`;
+}
+
+export async function countStage(session: Session, table: TableName): Promise<number | null> {
+  const { rows } = await session.query<{ there: boolean }>('select to_regclass($1) is not null as there', [quoteTable(table)]);
+  if (!rows[0]?.there) return null;
+  const { rows: counted } = await session.query<{ n: string }>(`select count(*) as n from ${quoteTable(table)}`);
+  return Number(counted[0]!.n);
+}
+
+export async function dropStage(session: Session, table: TableName): Promise<void> {
+  await session.query(`drop table if exists ${quoteTable(table)}`);
+}
+
+/** Marks each row of a lenient stage that one of the types refuses. Returns nothing: {@link stageCounts} counts. */
+export async function markMisfits(session: Session, stage: Stage): Promise<void> {
+  const found = stage.columns.filter((column) => column.type !== 'text').map(
+    (column) => `case when ${quoteIdent(column.name)} is not null and tidemark.misfit(${quoteIdent(column.name)}, ${quoteLiteral(column.type)})
+      then jsonb_build_array(jsonb_build_object('column', ${quoteLiteral(column.name)}, 'code', 'type')) else '[]' end`,
+  );
+  if (found.length === 0) return;
+  const values = `(select jsonb_object_agg(e.key, e.value)::text from jsonb_each(to_jsonb(s) - array[${[REJECT_COLUMN, VALUES_COLUMN, SUPERSEDED_COLUMN].map(quoteLiteral).join(', ')}]) e)`;
+  await session.query(
+    `update ${quoteTable(stage.table)} s set ${REJECT_COLUMN} = m.reasons::text, ${VALUES_COLUMN} = ${values}
+     from (select ctid, ${found.join(' || ')} as reasons from ${quoteTable(stage.table)} where ${REJECT_COLUMN} is null) m
+     where m.ctid = s.ctid and m.reasons <> '[]'`,
+  );
+}
+
+/** Rejects rows whose key is NULL and marks all but the newest version of each key. For keys that the source does not enforce. */
+export async function markDuplicates(session: Session, stage: Stage, key: readonly string[], newestFirst: string | null): Promise<void> {
+  const table = quoteTable(stage.table);
+  const nullKey = key.map((name) => `${quoteIdent(name)} is null`).join(' or ');
+  const reason = quoteLiteral(JSON.stringify([{ column: key[0], code: 'key_null' }]));
+  await session.query(
+    `update ${table} s set ${REJECT_COLUMN} = ${reason}, ${VALUES_COLUMN} = (to_jsonb(s) - array[${[REJECT_COLUMN, VALUES_COLUMN, SUPERSEDED_COLUMN].map(quoteLiteral).join(', ')}])::text
+     where ${REJECT_COLUMN} is null and (${nullKey})`,
+  );
+  const order = newestFirst === null ? 'ctid desc' : `${quoteIdent(newestFirst)} desc nulls last, ctid desc`;
+  await session.query(
+    `update ${table} s set ${SUPERSEDED_COLUMN} = true
+     from (select ctid, row_number() over (partition by ${key.map(quoteIdent).join(', ')} order by ${order}) as n from ${table} where ${REJECT_COLUMN} is null) d
+     where d.ctid = s.ctid and d.n > 1`,
+  );
+}
+
+export interface StageCounts {
+  readonly rejected: number;
+  readonly superseded: number;
+}
+
+export async function stageCounts(session: Session, table: TableName): Promise<StageCounts> {
+  const { rows } = await session.query<{ rejected: string; superseded: string }>(
+    `select count(*) filter (where ${REJECT_COLUMN} is not null) as rejected, count(*) filter (where ${SUPERSEDED_COLUMN}) as superseded from ${quoteTable(table)}`,
+  );
+  return { rejected: Number(rows[0]!.rejected), superseded: Number(rows[0]!.superseded) };
+}

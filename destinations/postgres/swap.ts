@@ -1,0 +1,137 @@
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { Session } from './destination.ts';
+import type { Building } from './generation.ts';
+import { boundedName, quoteIdent, quoteTable, type TableName } from './identifiers.ts';
+import { BATCH_COLUMN, generationName, inspectTable } from './target.ts';
+
+export interface Swap {
+  readonly source: string;
+  readonly stream: string;
+  readonly target: TableName;
+  readonly building: Building;
+  readonly columns: readonly string[];
+  /** Share of rows that may vanish, 0 to 1; more than that is asked about. */
+  readonly deleteCap: number;
+  readonly keepGenerations: number;
+}
+
+/** `unchanged`: the new generation equals the target row by row, so the target was left alone. */
+export type SwapResult = 'swapped' | 'unchanged';
+
+/**
+ * Puts a finished generation in the target's place and sets the watermark, all in the caller's transaction: readers
+ * see the old rows until it commits. Throws `target.shrinks` where more rows would vanish than the cap allows.
+ */
+export async function swapGeneration(session: Session, swap: Swap): Promise<SwapResult> {
+  await session.query(`lock table ${quoteTable(swap.target)} in share row exclusive mode`);
+  const before = await countRows(session, swap.target);
+  const after = await countRows(session, swap.building.table);
+  guardShrink(swap, before, after);
+  const same = before > 0 && before === after && (await sameRows(session, swap));
+  if (same) {
+    await session.query("update tidemark.ledger set unchanged = unchanged + written, written = 0 where source = $1 and stream = $2 and generation = $3", [swap.source, swap.stream, swap.building.generation]);
+    await session.query(`drop table ${quoteTable(swap.building.table)}`);
+  } else {
+    await replaceTarget(session, swap, before);
+  }
+  await recordSwap(session, swap, same);
+  return same ? 'unchanged' : 'swapped';
+}
+
+function guardShrink(swap: Swap, before: number, after: number): void {
+  const lost = before - after;
+  if (before === 0 || lost <= before * swap.deleteCap) return;
+  throw new TidemarkError('target.shrinks', `The new build of ${swap.target.schema}.${swap.target.name} has ${after} rows, the target has ${before}: more would vanish than delete_cap allows.`, {
+    hint: 'Check that the source was not truncated and that its user sees all rows; raise delete_cap of the stream if this is right.',
+  });
+}
+
+async function replaceTarget(session: Session, swap: Swap, before: number): Promise<void> {
+  await session.query(`alter table ${quoteTable(swap.building.table)} alter column ${BATCH_COLUMN} drop default`);
+  const facts = await inspectTable(session, swap.target);
+  if (facts?.hasDependents) return replaceRows(session, swap);
+  await session.query(`lock table ${quoteTable(swap.target)} in access exclusive mode`);
+  await copyGrants(session, swap.target, swap.building.table);
+  const parked = oldName(swap.target, await currentGeneration(session, swap));
+  await session.query(`drop table if exists ${quoteTable(parked)}`);
+  await rename(session, swap.target, parked);
+  await rename(session, swap.building.table, swap.target);
+  if (before === 0 || swap.keepGenerations === 0) await session.query(`drop table ${quoteTable(parked)}`);
+}
+
+async function currentGeneration(session: Session, swap: Swap): Promise<number> {
+  const { rows } = await session.query<{ generation: number }>("select generation from tidemark.generation where source = $1 and stream = $2 and state = 'current'", [swap.source, swap.stream]);
+  return rows[0]?.generation ?? 0;
+}
+
+/** Where a generation is kept that was swapped out. */
+function oldName(target: TableName, generation: number): TableName {
+  const name = generationName(target, generation);
+  return { schema: name.schema, name: boundedName(`old_${name.name}`) };
+}
+
+/** For a target that views or foreign keys hang on: the same table stays, its rows are exchanged. */
+async function replaceRows(session: Session, swap: Swap): Promise<void> {
+  const columns = [...swap.columns, BATCH_COLUMN].map(quoteIdent).join(', ');
+  await session.query(`delete from ${quoteTable(swap.target)}`);
+  await session.query(`insert into ${quoteTable(swap.target)} (${columns}) select ${columns} from ${quoteTable(swap.building.table)}`);
+  await session.query(`drop table ${quoteTable(swap.building.table)}`);
+}
+
+/** Renames a table and its key's index, in two steps since the new name may be taken in the old schema. */
+async function rename(session: Session, from: TableName, to: TableName): Promise<void> {
+  const { rows } = await session.query<{ name: string }>("select conname as name from pg_constraint where conrelid = $1::regclass and contype = 'p'", [quoteTable(from)]);
+  const passing = { schema: from.schema, name: boundedName(`swap_${to.schema}_${to.name}`) };
+  await session.query(`alter table ${quoteTable(from)} rename to ${quoteIdent(passing.name)}`);
+  if (rows[0]) await session.query(`alter table ${quoteTable(passing)} rename constraint ${quoteIdent(rows[0].name)} to ${quoteIdent(boundedName(`${to.name}_pkey`))}`);
+  if (from.schema !== to.schema) await session.query(`alter table ${quoteTable(passing)} set schema ${quoteIdent(to.schema)}`);
+  await session.query(`alter table ${quoteTable({ schema: to.schema, name: passing.name })} rename to ${quoteIdent(to.name)}`);
+}
+
+async function copyGrants(session: Session, from: TableName, to: TableName): Promise<void> {
+  const { rows } = await session.query<{ statement: string }>(
+    `select format('grant %s on %s to %s%s', a.privilege_type, $2::text, case when a.grantee = 0 then 'public' else a.grantee::regrole::text end, case when a.is_grantable then ' with grant option' else '' end) as statement
+     from pg_class c, aclexplode(c.relacl) a where c.oid = $1::regclass and a.grantee <> c.relowner`,
+    [quoteTable(from), quoteTable(to)],
+  );
+  for (const row of rows) await session.query(row.statement);
+}
+
+async function countRows(session: Session, table: TableName): Promise<number> {
+  const { rows } = await session.query<{ n: string }>(`select count(*) as n from ${quoteTable(table)}`);
+  return Number(rows[0]!.n);
+}
+
+/** Equal as multisets of rows, told by two 64-bit hash sums over the rows' text: order does not matter, every column does. */
+async function sameRows(session: Session, swap: Swap): Promise<boolean> {
+  const row = `row(${swap.columns.map(quoteIdent).join(', ')})::text`;
+  const sums = (table: TableName) => `(select (sum(hashtextextended(${row}, 0)), sum(hashtextextended(${row}, 1)))::text from ${quoteTable(table)})`;
+  const { rows } = await session.query<{ same: boolean }>(`select ${sums(swap.target)} = ${sums(swap.building.table)} as same`);
+  return rows[0]!.same;
+}
+
+async function recordSwap(session: Session, swap: Swap, same: boolean): Promise<void> {
+  const id = [swap.source, swap.stream, swap.building.generation];
+  if (!same) await session.query("update tidemark.generation set state = 'old' where source = $1 and stream = $2 and state = 'current' and generation <> $3", id);
+  await session.query(`update tidemark.generation set state = '${same ? 'dropped' : 'current'}' where source = $1 and stream = $2 and generation = $3`, id);
+  await session.query(
+    `insert into tidemark.watermark (source, stream, generation, version, position, display, guarantee, as_of)
+     select source, stream, generation, version + 1, position, display, guarantee, as_of from tidemark.generation where source = $1 and stream = $2 and generation = $3
+     on conflict (source, stream) do update set generation = case when $4 then watermark.generation else excluded.generation end, version = watermark.version + 1,
+       position = excluded.position, display = excluded.display, guarantee = excluded.guarantee, as_of = excluded.as_of, updated_at = clock_timestamp()`,
+    [...id, same],
+  );
+  await session.query('delete from tidemark.range where source = $1 and stream = $2 and generation = $3', id);
+  await dropOldGenerations(session, swap);
+}
+
+async function dropOldGenerations(session: Session, swap: Swap): Promise<void> {
+  const { rows } = await session.query<{ generation: number }>(
+    "select generation from tidemark.generation where source = $1 and stream = $2 and state = 'old' order by generation desc offset $3",
+    [swap.source, swap.stream, swap.keepGenerations],
+  );
+  for (const row of rows) {
+    await session.query(`drop table if exists ${quoteTable(oldName(swap.target, row.generation))}`);
+    await session.query("update tidemark.generation set state = 'dropped' where source = $1 and stream = $2 and generation = $3", [swap.source, swap.stream, row.generation]);
+  }
+}

@@ -1,0 +1,61 @@
+/** The ends of a full build: what it starts with, and how it takes the target's place. Its parts are copied by `copy-part.ts`. */
+import type { SourceSession } from '../connectors/connector.ts';
+import { dropBuilding, findBuilding, keyGeneration, readBuilding, startGeneration, type Building } from '../destinations/postgres/generation.ts';
+import { swapGeneration, type SwapResult } from '../destinations/postgres/swap.ts';
+import { loadPlan, type Engine } from './engine.ts';
+import { shapeHash, type StreamPlan } from './stream-plan.ts';
+
+/** A table that nothing can catch up, or whose key may repeat, is one part: its rows must come from one snapshot. */
+const ONE_PART: number = Number.MAX_SAFE_INTEGER;
+
+/** Goes on with an interrupted build of the same shape, or starts the next generation. */
+export async function startBuild(engine: Engine, source: SourceSession, plan: StreamPlan, partRowsMax: number, fresh: boolean): Promise<Building> {
+  const hash = shapeHash(plan);
+  if (!fresh && plan.strategy === 'incremental') {
+    const found = await engine.destination.transaction('looking for a build', (session) => findBuilding(session, plan.source, plan.stream, hash));
+    if (found !== null) return found;
+  }
+  const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven ? ONE_PART : partRowsMax });
+  return engine.destination.transaction('starting a build', async (session) => {
+    await dropBuilding(session, plan.source, plan.stream);
+    return startGeneration(session, {
+      source: plan.source,
+      stream: plan.stream,
+      target: plan.target,
+      shapeHash: hash,
+      position: full.position,
+      guarantee: full.guarantee,
+      asOf: full.asOf,
+      parts: full.parts,
+    });
+  });
+}
+
+/** Builds the key over the copied parts; afterwards the generation can be caught up by key. Idempotent. */
+export async function keyBuild(engine: Engine, source: string, stream: string, generation: number): Promise<void> {
+  const plan = await loadPlan(engine, source, stream);
+  await engine.destination.transaction('building the key', async (session) => {
+    const building = await readBuilding(session, source, stream, generation);
+    await keyGeneration(session, source, stream, building, plan.key);
+  });
+}
+
+/** Puts the generation in the target's place, with the watermark, in one transaction. Idempotent: swapped once, it is not building any more. */
+export async function finishBuild(engine: Engine, source: string, stream: string, generation: number): Promise<SwapResult> {
+  const plan = await loadPlan(engine, source, stream);
+  return engine.destination.transaction('swapping a generation', async (session) => {
+    const { rows } = await session.query<{ state: string }>('select state from tidemark.generation where source = $1 and stream = $2 and generation = $3 for update', [source, stream, generation]);
+    if (rows[0]?.state === 'current') return 'swapped';
+    if (rows[0]?.state === 'dropped') return 'unchanged';
+    const building = await readBuilding(session, source, stream, generation);
+    return swapGeneration(session, {
+      source,
+      stream,
+      target: plan.target,
+      building,
+      columns: plan.columns.map((column) => column.name),
+      deleteCap: plan.deleteCap,
+      keepGenerations: plan.keepGenerations,
+    });
+  });
+}

@@ -1,0 +1,56 @@
+import { createHash, type Hash } from 'node:crypto';
+import { Transform, type TransformCallback } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { RowRead } from '../connectors/connector.ts';
+import { openCopyIn } from '../destinations/postgres/copy-in.ts';
+import type { Session } from '../destinations/postgres/destination.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { OnProgress } from './engine.ts';
+
+/** Bytes that may wait between source and destination; what bounds the memory of a copy, whatever the size of the table. */
+const BUFFER_BYTES = 1 << 20;
+
+export interface Copied {
+  readonly rows: number;
+  readonly bytes: number;
+  /** SHA-256 of the bytes as they were copied, hex. */
+  readonly hash: string;
+}
+
+/**
+ * Streams rows from the source into `copyInSql`'s COPY, with back-pressure from end to end.
+ * Throws `batch.equation` where the destination took another number of rows than left the source.
+ */
+export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress): Promise<Copied> {
+  const meter = new Meter(onProgress);
+  const into = openCopyIn(session, copyInSql);
+  await pipeline(read.stream, meter, into, { signal });
+  const left = read.rowsRead();
+  if (into.rowCount !== left) {
+    throw new TidemarkError('batch.equation', `The source sent ${left} rows, the destination took ${into.rowCount}; nothing was committed.`);
+  }
+  return { rows: left, bytes: meter.bytes, hash: meter.digest() };
+}
+
+/** Counts and hashes what passes through. */
+class Meter extends Transform {
+  bytes = 0;
+  readonly #hash: Hash = createHash('sha256');
+  readonly #onProgress: OnProgress;
+
+  constructor(onProgress: OnProgress) {
+    super({ highWaterMark: BUFFER_BYTES });
+    this.#onProgress = onProgress;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.bytes += chunk.length;
+    this.#hash.update(chunk);
+    this.#onProgress({ bytes: this.bytes });
+    done(null, chunk);
+  }
+
+  digest(): string {
+    return this.#hash.digest('hex');
+  }
+}

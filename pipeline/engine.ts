@@ -1,0 +1,34 @@
+import type { SourceSession } from '../connectors/connector.ts';
+import type { Destination } from '../destinations/postgres/destination.ts';
+import { readPlan } from '../destinations/postgres/catalog.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { StreamPlan } from './stream-plan.ts';
+
+/** What the steps of the pipeline work with; wired by a worker, or by a test. */
+export interface Engine {
+  readonly destination: Destination;
+  /** Opens a session on a source by its id, with its settings as applied and its secrets as the environment has them now. The caller closes it. */
+  openSource(sourceId: string, signal: AbortSignal): Promise<SourceSession>;
+  /** Rows that commit together at most; a stream's own setting may be lower. */
+  readonly batchRowsMax: number;
+}
+
+/** Told how far a step got, at most once for each chunk of rows. */
+export type OnProgress = (progress: { readonly bytes: number }) => void;
+
+/** The plan made at the start of the run. */
+export async function loadPlan(engine: Engine, source: string, stream: string): Promise<StreamPlan> {
+  const plan = await engine.destination.session('reading a plan', (session) => readPlan(session, source, stream));
+  if (plan === null) throw new TidemarkError('run.not_applied', `Stream ${stream} of ${source} has no plan.`, { hint: 'Run tidemark apply, then tidemark sync.' });
+  return plan as StreamPlan;
+}
+
+/** Runs `work` with a session on the source and closes it whatever happens. */
+export async function withSource<T>(engine: Engine, sourceId: string, signal: AbortSignal, work: (source: SourceSession) => Promise<T>): Promise<T> {
+  const source = await engine.openSource(sourceId, signal);
+  try {
+    return await work(source);
+  } finally {
+    await source.close();
+  }
+}

@@ -1,0 +1,125 @@
+import type { SourceSession } from '../connectors/connector.ts';
+import { batchTransaction, makeLenient, markStaged, openBatch, reopenBatch, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
+import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
+import { readBuilding } from '../destinations/postgres/generation.ts';
+import { findLedger, readWatermark } from '../destinations/postgres/ledger.ts';
+import { copyInSql, countStage, prepareStage, stageName, type Stage } from '../destinations/postgres/stage.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { Position } from '../schemas/position.ts';
+import { copyRows } from './copy-rows.ts';
+import { loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
+import { faultPoint } from './fault-point.ts';
+import type { StreamPlan } from './stream-plan.ts';
+
+/** What the workflow learns of an extract: ids and counts. */
+export interface Extracted {
+  readonly batch: number;
+  readonly read: number;
+  readonly bytes: number;
+  /** Another batch of this run follows at once. */
+  readonly more: boolean;
+  /** The rows must be looked at before they are loaded. */
+  readonly needsTransform: boolean;
+}
+
+interface Base {
+  readonly position: Position | null;
+  readonly version: number;
+}
+
+/**
+ * Reads the next range of a stream into its stage.
+ *
+ * Idempotent: the same step is the same batch. An attempt that finds it staged or loaded returns what was recorded; one that finds
+ * it open ends the earlier attempt's session and starts clean. A batch whose COPY a type refused is read again into a stage of
+ * text, where each row is tried by itself.
+ */
+export async function extractBatch(engine: Engine, step: BatchStep, signal: AbortSignal, onProgress: OnProgress): Promise<Extracted> {
+  const plan = await loadPlan(engine, step.source, step.stream);
+  const open = await openBatch(engine.destination, step);
+  const known = await recall(engine, open, plan);
+  if (known !== null) return known;
+  const base = await readBase(engine, step);
+  return withSource(engine, step.source, signal, async (source) => {
+    const attempt = { engine, plan, step, open, base, signal, onProgress };
+    try {
+      return await stageRange(attempt, source, open.lenient);
+    } catch (error) {
+      if (open.lenient || !isDataError(error)) throw destinationError(error, 'staging a batch');
+    }
+    await engine.destination.session('marking a batch', (session) => makeLenient(session, open.batch, open.token));
+    return stageRange(attempt, source, true).catch((error: unknown) => {
+      throw destinationError(error, 'staging a batch');
+    });
+  });
+}
+
+interface Attempt {
+  readonly engine: Engine;
+  readonly plan: StreamPlan;
+  readonly step: BatchStep;
+  readonly open: OpenBatch;
+  readonly base: Base;
+  readonly signal: AbortSignal;
+  readonly onProgress: OnProgress;
+}
+
+async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean): Promise<Extracted> {
+  const { engine, plan, open, base, signal } = attempt;
+  const read = await source.readFrom(plan.read, base.position, { rowsMax: engine.batchRowsMax }, lenient ? 'copy-text' : plan.format);
+  await faultPoint('P1');
+  const stage = stageOf(plan, null, lenient);
+  const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
+      await prepareStage(session, stage);
+      const names = plan.columns.map((column) => column.name);
+      const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress);
+      const record: Staged = {
+        read: copied.rows,
+        bytes: copied.bytes,
+        hash: copied.hash,
+        marked: read.marksRejects || lenient,
+        to: read.to,
+        from: base.position?.display ?? null,
+        more: read.more,
+        guarantee: read.guarantee,
+        futureRows: read.futureRows,
+        asOf: read.asOf,
+      };
+      await markStaged(session, open.batch, open.token, base.version, record);
+      await faultPoint('P3');
+      return record;
+    }).finally(() => read.stream.destroy());
+  await faultPoint('P4');
+  return extracted(open.batch, staged, plan, lenient);
+}
+
+/** The stage of a stream, or of one part of a build. */
+export function stageOf(plan: StreamPlan, part: number | null, lenient: boolean): Stage {
+  return { table: stageName(plan.source, plan.stream, part === null ? null : String(part)), columns: plan.columns, lenient };
+}
+
+/** What an earlier attempt left, where it is still good; null where the batch is to be read. */
+async function recall(engine: Engine, open: OpenBatch, plan: StreamPlan): Promise<Extracted | null> {
+  const staged = open.staged;
+  if (staged === null || open.state === 'open') return null;
+  if (open.state === 'loaded') return extracted(open.batch, staged, plan, open.lenient);
+  return engine.destination.session('looking at a stage', async (session) => {
+    if ((await findLedger(session, open.batch)) !== null || (await countStage(session, stageOf(plan, null, open.lenient).table)) === staged.read) {
+      return extracted(open.batch, staged, plan, open.lenient);
+    }
+    await reopenBatch(session, open.batch, open.token);
+    return null;
+  });
+}
+
+async function readBase(engine: Engine, step: BatchStep): Promise<Base> {
+  const watermark = await readWatermark(engine.destination, step.source, step.stream);
+  if (watermark !== null && watermark.generation === step.generation) return watermark;
+  const building = await engine.destination.session('reading a build', (session) => readBuilding(session, step.source, step.stream, step.generation));
+  if (building.position === null) throw new TidemarkError('batch.fenced', `Generation ${step.generation} of ${step.stream} has no position.`);
+  return building;
+}
+
+function extracted(batch: number, staged: Staged, plan: StreamPlan, lenient: boolean): Extracted {
+  return { batch, read: staged.read, bytes: staged.bytes, more: staged.more, needsTransform: staged.read > 0 && (lenient || staged.marked || !plan.keyProven) };
+}

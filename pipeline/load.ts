@@ -1,0 +1,116 @@
+import { batchTransaction, fenced, reopenBatch, takeBatch, type OpenBatch, type BatchStep } from '../destinations/postgres/batch.ts';
+import { destinationError } from '../destinations/postgres/errors.ts';
+import type { Session } from '../destinations/postgres/destination.ts';
+import { finishPart, readBuilding } from '../destinations/postgres/generation.ts';
+import { advanceBuilding, advanceWatermark, findLedger, hasLaterBatch, writeLedger, type Advance, type Counts } from '../destinations/postgres/ledger.ts';
+import { mergeStage, quarantineStage, type Merge } from '../destinations/postgres/merge.ts';
+import { countStage, dropStage, stageCounts } from '../destinations/postgres/stage.ts';
+import type { TableName } from '../destinations/postgres/identifiers.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import { loadPlan, type Engine } from './engine.ts';
+import { stageOf } from './extract.ts';
+import { faultPoint } from './fault-point.ts';
+import type { StreamPlan } from './stream-plan.ts';
+import { requireStage, type TransformStep } from './transform.ts';
+
+/**
+ * Loads a staged batch: rows, quarantine, ledger row and watermark commit together or not at all.
+ *
+ * Idempotent: a batch that is in the ledger is not loaded again. An attempt that another has overtaken, by its token or by the watermark's
+ * version, commits nothing. Throws `batch.fenced`, `batch.stage_lost`, `batch.equation`.
+ */
+export async function loadBatch(engine: Engine, step: TransformStep): Promise<Counts> {
+  const open = await takeBatch(engine.destination, step.batch);
+  const done = await engine.destination.session('looking into the ledger', (session) => findLedger(session, step.batch));
+  if (done !== null) return done;
+  const plan = await loadPlan(engine, open.source, open.stream);
+  try {
+    const counts = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
+      const loaded = await loadInto(session, plan, open, step.part);
+      await faultPoint('P6');
+      return loaded;
+    });
+    await faultPoint('P7');
+    return counts;
+  } catch (error) {
+    if (error instanceof TidemarkError && error.code === 'batch.stage_lost') {
+      await engine.destination.session('reopening a batch', (session) => reopenBatch(session, step.batch, open.token));
+    }
+    throw destinationError(error, 'loading a batch');
+  }
+}
+
+async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & BatchStep, part: number | null): Promise<Counts> {
+  const staged = open.staged;
+  const stage = stageOf(plan, part, open.lenient);
+  requireStage(open, await countStage(session, stage.table));
+  if (staged === null) throw fenced(open.batch);
+  const into = await targetOf(session, plan, open);
+  const merge: Merge = {
+    stage,
+    into: into.table,
+    key: part === null ? plan.key : [],
+    onKnownKey: plan.mode === 'append' ? 'keep' : 'update',
+    batch: open.batch,
+    marked: staged.marked || !plan.keyProven,
+    mayBeOlder: part === null && (await hasLaterBatch(session, open.source, open.stream, open.batch)),
+  };
+  const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };
+  const { written, older } = await mergeStage(session, merge);
+  await faultPoint('P5');
+  const rejected = marks.rejected > 0 ? await quarantineStage(session, merge, open.source, open.stream) : 0;
+  const superseded = marks.superseded + older;
+  const counts: Counts = { read: staged.read, written, rejected, superseded, deleted: 0, unchanged: staged.read - written - rejected - superseded };
+  await writeLedger(session, {
+    ...counts,
+    batch: open.batch,
+    source: open.source,
+    stream: open.stream,
+    runId: open.runId,
+    generation: open.generation,
+    kind: part === null ? 'range' : 'part',
+    from: staged.from,
+    to: staged.to?.display ?? null,
+    bytes: staged.bytes,
+    hash: staged.hash,
+  });
+  if (part === null) await advance(session, open, into.building);
+  else await closePart(session, part, open.batch, stage.table);
+  await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1", [open.batch]);
+  return counts;
+}
+
+interface Into {
+  readonly table: TableName;
+  /** True while the generation is not the one that readers see. */
+  readonly building: boolean;
+}
+
+async function targetOf(session: Session, plan: StreamPlan, open: BatchStep): Promise<Into> {
+  const { rows } = await session.query<{ generation: number }>('select generation from tidemark.watermark where source = $1 and stream = $2 for update', [open.source, open.stream]);
+  if (rows[0]?.generation === open.generation) return { table: plan.target, building: false };
+  const building = await readBuilding(session, open.source, open.stream, open.generation);
+  return { table: building.table, building: true };
+}
+
+async function advance(session: Session, open: OpenBatch & BatchStep, building: boolean): Promise<void> {
+  const staged = open.staged!;
+  if (staged.to === null) throw fenced(open.batch);
+  const { rows } = await session.query<{ base: string }>('select base_version as base from tidemark.batch where batch = $1', [open.batch]);
+  const next: Advance = {
+    source: open.source,
+    stream: open.stream,
+    generation: open.generation,
+    baseVersion: Number(rows[0]!.base),
+    position: staged.to,
+    guarantee: staged.guarantee,
+    futureRows: staged.futureRows,
+    asOf: staged.asOf,
+  };
+  await (building ? advanceBuilding(session, next) : advanceWatermark(session, next));
+}
+
+async function closePart(session: Session, part: number, batch: number, stage: TableName): Promise<void> {
+  await finishPart(session, part, batch);
+  await dropStage(session, stage);
+}

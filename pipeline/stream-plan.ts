@@ -1,0 +1,151 @@
+/** How a stream is carried from its source to its target: everything an activity needs to know, made once at the start of a run. */
+import { createHash } from 'node:crypto';
+import type { Capabilities, RowFormat, StreamRead } from '../connectors/connector.ts';
+import { proposeCursor } from '../connectors/propose-cursor.ts';
+import { parseTableName, type TableName } from '../destinations/postgres/identifiers.ts';
+import type { TypedColumn } from '../destinations/postgres/target.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { Mode, StreamSettings } from '../schemas/settings.ts';
+import type { Column, TableShape } from '../schemas/table.ts';
+import { nearestName } from './nearest-name.ts';
+
+/**
+ * - `incremental`: reads on from the watermark.
+ * - `rebuild`: builds a new generation in every run, since nothing tells what is new.
+ */
+export type Strategy = 'incremental' | 'rebuild';
+
+export interface StreamPlan {
+  readonly source: string;
+  readonly stream: string;
+  readonly mode: Mode;
+  readonly strategy: Strategy;
+  readonly target: TableName;
+  readonly read: StreamRead;
+  /** The stage's and target's columns, in the order of `read.columns`. */
+  readonly columns: readonly TypedColumn[];
+  /** Target names of the key; empty for a keyless stream. */
+  readonly key: readonly string[];
+  /** The source enforces that the key is unique and not null, so a batch holds each key once. */
+  readonly keyProven: boolean;
+  /** Target name of the cursor. */
+  readonly cursor: string | null;
+  readonly format: RowFormat;
+  readonly deleteCap: number;
+  readonly keepGenerations: number;
+  readonly badRowsMax: number;
+  /** Plain warnings for `plan`, `sync` and `status`. */
+  readonly notes: readonly string[];
+}
+
+/** Settings that a later version carries out; refused rather than passed over, since each is a promise to the user. */
+function refuseUnsupported(stream: StreamSettings): void {
+  const unsupported = [
+    Object.keys(stream.masks).length > 0 && 'mask',
+    Object.keys(stream.transforms).length > 0 && 'transform',
+    stream.rules.length > 0 && 'rules',
+    stream.deletes !== null && 'deletes',
+    stream.retention !== null && 'retention',
+  ].filter((name) => name !== false);
+  if (unsupported.length === 0) return;
+  throw new TidemarkError('config.unsupported', `Stream ${stream.name} uses ${unsupported.join(', ')}, which this version does not carry out.`, { hint: 'Remove it from the stream; nothing is synced while it stands there.' });
+}
+
+/** Makes the plan of a stream from its settings and the shape of its table. Throws where the settings do not fit the table. */
+export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: TableShape, capabilities: Capabilities): StreamPlan {
+  refuseUnsupported(stream);
+  const columns = chooseColumns(stream, table, capabilities);
+  const key = (stream.key ?? table.key).map((name) => findColumn(table, name, capabilities, 'source.key_missing', 'key').name);
+  const cursor = chooseCursor(stream, table, capabilities);
+  requireChosen(stream, columns, [...key, ...(cursor === null ? [] : [cursor])]);
+  const strategy: Strategy = stream.mode === 'replace' || cursor === null || key.length === 0 ? 'rebuild' : 'incremental';
+  if (stream.mode === 'append' && key.length === 0) {
+    throw new TidemarkError('source.key_missing', `Stream ${stream.name} is in mode append, but its table has no key.`, { hint: 'Name the columns that identify a row with key: [...], or use mode: replace.' });
+  }
+  if (stream.mode === 'append' && cursor === null) {
+    throw new TidemarkError('source.cursor_missing', `Stream ${stream.name} is in mode append, but nothing tells which rows are new.`, { hint: 'Name a column that grows with each insert with cursor: ...' });
+  }
+  const read: StreamRead = {
+    table,
+    columns: columns.map((column) => column.name),
+    key,
+    cursor: strategy === 'rebuild' ? null : cursor,
+    overlapSeconds: stream.overlapSeconds,
+    futureLimitSeconds: stream.futureLimitSeconds,
+    fetchRows: stream.fetchRows,
+    types: stream.types,
+  };
+  return {
+    source: sourceId,
+    stream: stream.name,
+    mode: stream.mode,
+    strategy,
+    target: targetOf(sourceId, stream, table, capabilities),
+    read,
+    columns: columns.map((column) => ({ name: column.targetName, type: column.pgType })),
+    key: key.map((name) => targetNameOf(columns, name)),
+    keyProven: key.length > 0 && table.key.length > 0 && table.key.every((name) => key.includes(name)),
+    cursor: cursor === null ? null : targetNameOf(columns, cursor),
+    format: capabilities.formats.includes('copy-binary') ? 'copy-binary' : 'copy-text',
+    deleteCap: stream.deleteCap,
+    keepGenerations: stream.keepGenerations,
+    badRowsMax: stream.badRowsMax,
+    notes: notesOf(stream, table, columns, key, cursor),
+  };
+}
+
+/** Same hash: an interrupted build of one plan can be gone on with under the other. */
+export function shapeHash(plan: StreamPlan): string {
+  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity])).digest('hex');
+}
+
+/** The target of a stream before its table is known: as written, or by the table's bare name. */
+export function targetOf(sourceId: string, stream: StreamSettings, table: Pick<TableShape, 'name'> | null, capabilities: Capabilities): TableName {
+  if (stream.target !== null) return parseTableName(stream.target);
+  const bare = table?.name ?? stream.name.split('.').at(-1)!.replace(/^"(.*)"$/, '$1');
+  return { schema: sourceId, name: capabilities.foldsToUpper && bare === bare.toUpperCase() ? bare.toLowerCase() : bare };
+}
+
+function chooseColumns(stream: StreamSettings, table: TableShape, capabilities: Capabilities): Column[] {
+  const all = stream.include.length === 0 || stream.include.includes('*');
+  const included = new Set(all ? [] : stream.include.map((name) => findColumn(table, name, capabilities, 'source.column_missing', 'columns.include').name));
+  const excluded = new Set(stream.exclude.map((name) => findColumn(table, name, capabilities, 'source.column_missing', 'columns.exclude').name));
+  return table.columns.filter((column) => (all || included.has(column.name)) && !excluded.has(column.name));
+}
+
+function chooseCursor(stream: StreamSettings, table: TableShape, capabilities: Capabilities): string | null {
+  if (stream.mode === 'replace') return null;
+  if (stream.cursor === null) return proposeCursor(table);
+  const column = findColumn(table, stream.cursor, capabilities, 'source.cursor_missing', 'cursor');
+  if (column.order === 'none') {
+    throw new TidemarkError('source.cursor_unusable', `Column ${column.name} of ${stream.name} (${column.nativeType}) has no order that tells what is new.`, { hint: 'Choose a time or number column as cursor.' });
+  }
+  return column.name;
+}
+
+function findColumn(table: TableShape, name: string, capabilities: Capabilities, code: 'source.column_missing' | 'source.key_missing' | 'source.cursor_missing', setting: string): Column {
+  const found =
+    table.columns.find((column) => column.name === name) ??
+    (capabilities.foldsToUpper ? table.columns.find((column) => column.name === name.toUpperCase()) : undefined);
+  if (found) return found;
+  const near = nearestName(name, table.columns.map((column) => column.name));
+  throw new TidemarkError(code, `${setting} names the column ${name}, which ${table.schema}.${table.name} does not have.`, { hint: near === null ? 'It may have been dropped or renamed at the source.' : `The nearest column is ${near}; or it was dropped or renamed at the source.` });
+}
+
+function requireChosen(stream: StreamSettings, columns: readonly Column[], needed: readonly string[]): void {
+  const lost = needed.find((name) => !columns.some((column) => column.name === name));
+  if (lost !== undefined) throw new TidemarkError('source.column_missing', `Stream ${stream.name} excludes the column ${lost}, which is its key or cursor.`, { hint: 'Take it out of columns.exclude.' });
+}
+
+function targetNameOf(columns: readonly Column[], name: string): string {
+  return columns.find((column) => column.name === name)!.targetName;
+}
+
+function notesOf(stream: StreamSettings, table: TableShape, columns: readonly Column[], key: readonly string[], cursor: string | null): string[] {
+  const notes = columns.filter((column) => column.note !== undefined).map((column) => `${column.name}: ${column.note}`);
+  notes.push(...columns.filter((column) => column.targetName !== column.name && column.targetName !== column.name.toLowerCase()).map((column) => `${column.name} is kept as ${column.targetName}`));
+  if (stream.mode === 'replace') return notes;
+  if (key.length === 0) notes.push(`${table.name} has no key, so every run is a full refresh`);
+  else if (cursor === null) notes.push(`${table.name} has no cursor, so every run is a full refresh`);
+  return notes;
+}

@@ -1,0 +1,107 @@
+import type { Session } from '../destinations/postgres/destination.ts';
+import { formatTableName, type TableName } from '../destinations/postgres/identifiers.ts';
+import { addColumns, addUniqueKey, BATCH_COLUMN, canonicalTypes, createTarget, inspectTable, type TableFacts, type TypedColumn } from '../destinations/postgres/target.ts';
+import { fitsLosslessly } from '../destinations/postgres/type-fit.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { StreamPlan } from './stream-plan.ts';
+
+/** One change that a target needs before rows can arrive; `plan` shows it, `apply` makes it. */
+export interface TargetChange {
+  readonly action: 'create_table' | 'add_column' | 'add_key';
+  readonly object: string;
+  readonly destructive: boolean;
+  readonly detail: string;
+  readonly make: (session: Session) => Promise<void>;
+}
+
+export interface TargetReview {
+  /** The plan with types as the destination prints them, and binary rows only where the target has the very same types. */
+  readonly plan: StreamPlan;
+  readonly changes: readonly TargetChange[];
+}
+
+/**
+ * Compares a stream's plan with its target and says what is to be changed. Changes nothing.
+ * Throws `target.type_mismatch`, `target.column_conflict`, `target.not_ours`: each names the column, and no row has been read.
+ */
+export async function reviewTarget(session: Session, plan: StreamPlan): Promise<TargetReview> {
+  const types = await canonicalTypes(session, plan.columns.map((column) => column.type));
+  const columns = plan.columns.map((column, i) => ({ name: column.name, type: types[i]! }));
+  const facts = await inspectTable(session, plan.target);
+  if (facts === null) return { plan: { ...plan, columns }, changes: [createChange(plan.target, columns, plan.key)] };
+  requireTable(plan.target, facts);
+  requireFit(plan.target, columns, facts);
+  requireFillable(plan.target, columns, facts);
+  const changes = [...columnChanges(plan.target, columns, facts), ...keyChanges(plan, facts)];
+  const sameTypes = columns.every((column) => facts.columns.find((known) => known.name === column.name)?.type === column.type || !facts.columns.some((known) => known.name === column.name));
+  return { plan: { ...plan, columns, format: sameTypes ? plan.format : 'copy-text' }, changes };
+}
+
+function createChange(target: TableName, columns: readonly TypedColumn[], key: readonly string[]): TargetChange {
+  return {
+    action: 'create_table',
+    object: formatTableName(target),
+    destructive: false,
+    detail: `${columns.length} columns, ${key.length === 0 ? 'no key' : `key (${key.join(', ')})`}`,
+    make: (session) => createTarget(session, target, columns, key),
+  };
+}
+
+function requireTable(target: TableName, facts: TableFacts): void {
+  const name = formatTableName(target);
+  if (facts.relkind !== 'r') throw new TidemarkError('target.not_ours', `The target ${name} is not a plain table.`, { hint: 'Name another target, or drop it.' });
+  if (facts.hasRows && !facts.columns.some((column) => column.name === BATCH_COLUMN)) {
+    throw new TidemarkError('target.not_ours', `The target ${name} holds rows that Tidemark did not write.`, { hint: 'Name another target, or empty the table first.' });
+  }
+}
+
+function requireFit(target: TableName, columns: readonly TypedColumn[], facts: TableFacts): void {
+  for (const column of columns) {
+    const known = facts.columns.find((candidate) => candidate.name === column.name);
+    if (known === undefined || fitsLosslessly(column.type, known.type)) continue;
+    throw new TidemarkError('target.type_mismatch', `Column ${column.name} of ${formatTableName(target)} is ${known.type}; the source's ${column.type} does not fit it without loss.`, {
+      hint: `Change the target's column to ${column.type}, or name another target.`,
+    });
+  }
+}
+
+/** A column of the target that no row will fill must accept NULL or have a default. */
+function requireFillable(target: TableName, columns: readonly TypedColumn[], facts: TableFacts): void {
+  const filled = new Set([...columns.map((column) => column.name), BATCH_COLUMN]);
+  const stuck = facts.columns.find((column) => !filled.has(column.name) && column.notNull && !column.hasDefault && !column.generated);
+  if (stuck !== undefined) {
+    throw new TidemarkError('target.column_conflict', `Column ${stuck.name} of ${formatTableName(target)} must not be NULL, but the source has no such column.`, { hint: 'Give it a default, or drop NOT NULL.' });
+  }
+  const generated = facts.columns.find((column) => column.generated && filled.has(column.name));
+  if (generated !== undefined) {
+    throw new TidemarkError('target.column_conflict', `Column ${generated.name} of ${formatTableName(target)} is generated at the destination and can't take the source's values.`, { hint: 'Make it a plain column, or exclude it from the stream.' });
+  }
+}
+
+function columnChanges(target: TableName, columns: readonly TypedColumn[], facts: TableFacts): TargetChange[] {
+  const wanted = [...columns, { name: BATCH_COLUMN, type: 'bigint' }];
+  return wanted
+    .filter((column) => !facts.columns.some((known) => known.name === column.name))
+    .map((column) => ({
+      action: 'add_column' as const,
+      object: `${formatTableName(target)}.${column.name}`,
+      destructive: false,
+      detail: column.type,
+      make: (session: Session) => addColumns(session, target, [column]),
+    }));
+}
+
+function keyChanges(plan: StreamPlan, facts: TableFacts): TargetChange[] {
+  if (plan.key.length === 0) return [];
+  const same = (names: readonly string[]) => names.length === plan.key.length && names.every((name) => plan.key.includes(name));
+  if (facts.uniqueKeys.some(same)) return [];
+  return [
+    {
+      action: 'add_key',
+      object: formatTableName(plan.target),
+      destructive: false,
+      detail: `unique (${plan.key.join(', ')})`,
+      make: (session) => addUniqueKey(session, plan.target, plan.key),
+    },
+  ];
+}

@@ -1,0 +1,50 @@
+import { reopenBatch, takeBatch, type OpenBatch } from '../destinations/postgres/batch.ts';
+import { countStage, markDuplicates, markMisfits, stageCounts, type StageCounts } from '../destinations/postgres/stage.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import { stageOf } from './extract.ts';
+import { loadPlan, type Engine } from './engine.ts';
+
+/** Below this number of rows a share of bad ones says nothing. */
+const BAD_ROWS_COUNTED_FROM = 1_000;
+
+export interface TransformStep {
+  readonly batch: number;
+  /** Id of the part, for a batch that is a part of a build. */
+  readonly part: number | null;
+}
+
+/**
+ * Looks at the staged rows, set by set: marks those that a type refuses and, where the source does not enforce the key, all but the newest
+ * version of each. Idempotent: a mark is never taken back, and is set by the row alone.
+ * Throws `batch.stage_lost` where the stage vanished, `batch.bad_rows` above the stream's share of rejected rows.
+ */
+export async function transformBatch(engine: Engine, step: TransformStep): Promise<StageCounts> {
+  const open = await takeBatch(engine.destination, step.batch);
+  if (open.state === 'loaded') return { rejected: 0, superseded: 0 };
+  const plan = await loadPlan(engine, open.source, open.stream);
+  const stage = stageOf(plan, step.part, open.lenient);
+  return engine.destination.transaction('transforming a batch', async (session) => {
+    requireStage(open, await countStage(session, stage.table));
+    if (open.lenient) await markMisfits(session, stage);
+    if (plan.key.length > 0 && !plan.keyProven) await markDuplicates(session, stage, plan.key, plan.cursor);
+    const counts = await stageCounts(session, stage.table);
+    const read = open.staged!.read;
+    if (read >= BAD_ROWS_COUNTED_FROM && counts.rejected > read * plan.badRowsMax) {
+      throw new TidemarkError('batch.bad_rows', `${counts.rejected} of ${read} rows of ${plan.stream} do not fit their columns' types: more than bad_rows_max allows.`, {
+        hint: 'Look at the source, or raise bad_rows_max of the stream; then run tidemark retry.',
+      });
+    }
+    return counts;
+  }).catch(async (error: unknown) => {
+    if (error instanceof TidemarkError && error.code === 'batch.stage_lost') {
+      await engine.destination.session('reopening a batch', (session) => reopenBatch(session, step.batch, open.token));
+    }
+    throw error;
+  });
+}
+
+/** Throws `batch.stage_lost` unless the stage holds exactly the rows that were recorded when it was filled. */
+export function requireStage(open: Pick<OpenBatch, 'batch' | 'staged'>, counted: number | null): void {
+  if (open.staged !== null && counted === open.staged.read) return;
+  throw new TidemarkError('batch.stage_lost', `The stage of batch ${open.batch} does not hold its rows any more.`, { hint: 'The batch is extracted again.' });
+}
