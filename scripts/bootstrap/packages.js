@@ -31,8 +31,9 @@ export async function bringPackages(root, node) {
   say(`installing the packages of package-lock.json: about a minute`);
   // The caller does what the install script would do, and shows it.
   const env = { TIDEMARK_SKIP_POSTINSTALL: '1' };
-  const code = await npm([fresh ? 'ci' : 'install', '--no-save'], { cwd: root, node, env });
-  if (code !== 0) {
+  // `ci` is exact but refuses a lock file that lacks another platform's packages; `install` takes the same versions.
+  const exact = fresh && (await npm(['ci'], { cwd: root, node, env, quiet: true })) === 0;
+  if (!exact && (await npm(['install', '--no-save'], { cwd: root, node, env })) !== 0) {
     throw new MissingError('npm could not install the packages. Ways on:', ['look at the lines above', 'let npm reach its registry (npm ping), and run the command again']);
   }
 }
