@@ -35,7 +35,7 @@ export default tseslint.config(
     },
   },
   { files: ['runtime/environment.ts', 'scripts/**', 'test/**', '*.js', '*.cjs'], rules: { 'no-restricted-properties': 'off' } },
-  { files: ['cli/**', 'scripts/**', 'bench/**', 'examples/**', 'test/support/**'], rules: { 'no-console': 'off' } },
+  { files: ['cli/**', 'scripts/**', 'bench/**', 'examples/**', 'test/**'], rules: { 'no-console': 'off' } },
   {
     files: ['test/**/*.ts'],
     rules: {

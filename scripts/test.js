@@ -13,7 +13,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findServers, which } from '../test/support/find-servers.js';
-import { prepareRuntime } from './test-runtime.js';
+import { prepare } from './bootstrap/prepare.js';
+import { MissingError, runMain } from './bootstrap/report.js';
+import { bringTemporal } from './bootstrap/temporal.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PROJECTS = readdirSync(join(root, 'test'), { withFileTypes: true })
@@ -25,19 +27,29 @@ const OPT_IN = '[opt-in ';
 
 const say = (line) => process.stderr.write(`${line}\n`);
 
-/** Installs missing servers where this user may; returns what there is. */
-function provideServers() {
+/** Installs missing servers where this user may. */
+function installServers() {
   const found = findServers(root);
   const missing = Object.keys(PACKAGES).filter((name) => found[name] === null);
   const may = process.env.TIDEMARK_TEST_INSTALL !== '0' && process.getuid?.() === 0 && which('apt-get') !== null;
-  if (missing.length === 0 || !may) return found;
+  if (missing.length === 0 || !may) return;
   const packages = missing.map((name) => PACKAGES[name]);
   say(`test: installing ${packages.join(', ')} with apt-get, about a minute`);
   // RUNLEVEL=1 keeps the packages from starting their own servers.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
   const apt = (...args) => spawnSync('apt-get', ['-qq', ...args], { env, stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
   if (!apt('update') || !apt('install', '-y', '--no-install-recommends', ...packages)) say('test: apt-get failed; going on without');
-  return findServers(root);
+}
+
+/** Where Temporal can't be had, its tests are skipped like those of any other server. */
+async function provideServers(node) {
+  installServers();
+  try {
+    await bringTemporal(root, node);
+  } catch (error) {
+    if (!(error instanceof MissingError)) throw error;
+    say(error.message);
+  }
 }
 
 function runJest(node, args, resultsFile) {
@@ -79,8 +91,8 @@ function report({ passed, failed, missing, optional }) {
 async function main() {
   const args = process.argv.slice(2);
   const onlyUnit = args.includes('unit') && args.every((arg) => arg === 'unit' || !PROJECTS.includes(arg));
-  const node = await prepareRuntime(root, { temporal: !onlyUnit });
-  if (!onlyUnit) provideServers();
+  const { node } = await prepare({ temporal: false });
+  if (!onlyUnit) await provideServers(node);
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-results-'));
   try {
     const status = runJest(node, args, join(folder, 'results.json'));
@@ -91,4 +103,4 @@ async function main() {
   }
 }
 
-await main();
+await runMain(main);

@@ -4,5 +4,4 @@ export interface FoundServers {
   readonly temporal: string | null;
 }
 export function which(name: string, env?: NodeJS.ProcessEnv): string | null;
-export function cacheFolders(env?: NodeJS.ProcessEnv): string[];
 export function findServers(root: string, env?: NodeJS.ProcessEnv): FoundServers;

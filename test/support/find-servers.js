@@ -3,8 +3,8 @@
  * on any Node ≥ 18, tests read it through describe-with.ts.
  */
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { findTemporal } from '../../scripts/bootstrap/temporal.js';
 
 const executable = (file) => {
   try {
@@ -21,16 +21,6 @@ export function which(name, env = process.env) {
   return folders.map((folder) => join(folder, name)).find(executable) ?? null;
 }
 
-/** Where things that outlive a checkout are kept; the same places as the bootstrap's. */
-export function cacheFolders(env = process.env) {
-  return [
-    env.TIDEMARK_CACHE_DIR,
-    env.XDG_CACHE_HOME && join(env.XDG_CACHE_HOME, 'tidemark'),
-    join(homedir(), '.cache', 'tidemark'),
-    join(tmpdir(), 'tidemark'),
-  ].filter(Boolean);
-}
-
 /** Newest PostgreSQL of the system (initdb lives outside PATH in Debian), else that of the npm package; the bin folder. */
 function findPostgres(root) {
   const versions = '/usr/lib/postgresql';
@@ -43,10 +33,6 @@ function findPostgres(root) {
   return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres'))) ?? null;
 }
 
-function findTemporal(env) {
-  return which('temporal', env) ?? cacheFolders(env).map((folder) => join(folder, 'bin', 'temporal')).find(executable) ?? null;
-}
-
 /**
  * @param {string} root the checkout
  * @returns {{postgres: string|null, mariadb: string|null, temporal: string|null}} null where it is not there
@@ -56,6 +42,6 @@ export function findServers(root, env = process.env) {
   return {
     postgres: findPostgres(root),
     mariadb: mariadb !== null && which('mariadb-install-db', env) !== null ? mariadb : null,
-    temporal: findTemporal(env),
+    temporal: findTemporal(),
   };
 }

@@ -1,0 +1,3 @@
+import { testBadSources } from './bad-sources.ts';
+
+testBadSources('postgres');

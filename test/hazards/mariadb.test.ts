@@ -1,0 +1,3 @@
+import { testExactCases } from './exact-cases.ts';
+
+testExactCases('mariadb');

@@ -1,0 +1,50 @@
+/** What the proofs share: a configuration over datasets, comparison of all their tables, and the sums of the ledger. */
+import { compareTables } from '../support/compare.ts';
+import type { SourceDatabase } from '../support/compare.ts';
+import { streamsYaml } from '../support/datasets.ts';
+import type { Dataset } from '../support/datasets.ts';
+import type { PostgresDatabase } from '../support/postgres.ts';
+import type { Tidemark } from '../support/tidemark.ts';
+
+export interface ProofSource {
+  readonly id: string;
+  readonly kind: 'postgres' | 'mariadb';
+  readonly database: SourceDatabase;
+  readonly datasets: readonly Dataset[];
+}
+
+export function proofConfiguration(sources: readonly ProofSource[], defaults = ''): string {
+  const blocks = sources.map(({ id, kind, database, datasets }) => `  - id: ${id}\n    kind: ${kind}\n    connection: ${database.connection}\n    streams:\n${streamsYaml(datasets, '      ')}`);
+  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 1h\n${defaults}sources:\n${blocks.join('\n')}\n`;
+}
+
+/** Differences of all tables in words, empty where every target equals its source. */
+export async function allDifferences(sources: readonly ProofSource[], target: PostgresDatabase): Promise<string[]> {
+  const found: string[] = [];
+  for (const { id, database, datasets } of sources) {
+    for (const { table, key } of datasets) {
+      const { differences, sourceRows } = await compareTables(database, table, target, `${id}.${table}`, [key]);
+      if (sourceRows === 0) found.push(`${id}.${table} is empty`);
+      found.push(...differences.map((difference) => `${id}.${table}: ${difference}`));
+    }
+  }
+  return found;
+}
+
+export interface LedgerSums {
+  readonly read: number;
+  readonly written: number;
+  readonly unchanged: number;
+  readonly rejected: number;
+  readonly superseded: number;
+  readonly deleted: number;
+}
+
+const COUNTS = ['read', 'written', 'unchanged', 'rejected', 'superseded', 'deleted'] as const;
+
+/** Sums over all batches that the ledger has for one stream, by the command line. */
+export async function ledgerSums(tidemark: Tidemark, source: string, stream: string): Promise<LedgerSums> {
+  const { batches } = await tidemark.must('ledger', source, stream, '--limit', '100000', '--json');
+  const sum = (name: string) => (batches ?? []).reduce((total, batch) => total + Number(batch[name]), 0);
+  return Object.fromEntries(COUNTS.map((name) => [name, sum(name)])) as unknown as LedgerSums;
+}
