@@ -1,0 +1,237 @@
+/** One server session: opened with everything pinned that changes how values are printed, cancelled on the server, always released. */
+import { Socket } from 'node:net';
+import pg from 'pg';
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { SessionOptions } from '../connector.ts';
+import { type PostgresConnection, tlsModeOf } from './connection.ts';
+import { toTidemarkError } from './errors.ts';
+
+/** A result row: the server's text of each column, null for NULL. */
+export type TextRow = Readonly<Record<string, string | null>>;
+
+const CANCEL_TIMEOUT_MS = 2_000;
+const CLOSE_TIMEOUT_MS = 2_000;
+const LOCK_TIMEOUT_MS = 10_000;
+/** Between the statements of one transaction only round trips pass. */
+const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
+const KEEP_ALIVE_DELAY_MS = 10_000;
+
+/** Session settings that fix the text of every value and forbid writes; none depends on a role's or a database's defaults. */
+const PINNED: Readonly<Record<string, string>> = {
+  default_transaction_read_only: 'on',
+  TimeZone: 'UTC',
+  DateStyle: 'ISO, MDY',
+  IntervalStyle: 'postgres',
+  extra_float_digits: '3',
+  bytea_output: 'hex',
+  xmloption: 'content',
+  client_encoding: 'UTF8',
+  lc_monetary: 'C',
+  standard_conforming_strings: 'on',
+  row_security: 'off',
+  quote_all_identifiers: 'off',
+};
+
+/** Facts read once when the session opens. */
+export interface ServerIdentity {
+  readonly pid: string;
+  readonly backendStart: string;
+  /** Server version as a number: 150018. */
+  readonly version: number;
+  /** System identifier and database; a logical copy of the data has another one. */
+  readonly identity: string;
+  /** The server's (or user's) own TimeZone setting, before this session pinned UTC. */
+  readonly timezone: string;
+}
+
+export class PostgresClient {
+  readonly #connection: PostgresConnection;
+  readonly #options: SessionOptions;
+  readonly #driver: pg.Client;
+  readonly #socket: Socket;
+  #identity: ServerIdentity | null = null;
+  #closed: Promise<void> | null = null;
+  #cancelling: Promise<void> | null = null;
+  readonly #onAbort = (): void => void this.cancel();
+
+  private constructor(connection: PostgresConnection, options: SessionOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#socket = new Socket();
+    this.#driver = new pg.Client(driverSettings(connection, options, this.#socket));
+    // An idle session that the server ends is reported by the next statement.
+    this.#driver.on('error', () => undefined);
+  }
+
+  /** Throws what {@link Connector.connect} throws. */
+  static async open(connection: PostgresConnection, options: SessionOptions): Promise<PostgresClient> {
+    if (options.signal.aborted) throw cancelled();
+    const client = new PostgresClient(connection, options);
+    const abort = (): void => void client.#socket.destroy();
+    options.signal.addEventListener('abort', abort, { once: true });
+    try {
+      await client.#driver.connect();
+      client.#identity = await client.#pin();
+    } catch (error) {
+      await client.close();
+      throw options.signal.aborted ? cancelled() : toTidemarkError(error, `${connection.host}:${connection.port}`);
+    } finally {
+      options.signal.removeEventListener('abort', abort);
+    }
+    options.signal.addEventListener('abort', client.#onAbort, { once: true });
+    return client;
+  }
+
+  get server(): ServerIdentity {
+    if (this.#identity === null) throw new TidemarkError('source.connection_lost', 'The session is not open.');
+    return this.#identity;
+  }
+
+  get connection(): PostgresConnection {
+    return this.#connection;
+  }
+
+  get applicationName(): string {
+    return this.#options.applicationName;
+  }
+
+  get signal(): AbortSignal {
+    return this.#options.signal;
+  }
+
+  /** The driver itself, for COPY. */
+  get driver(): pg.Client {
+    return this.#driver;
+  }
+
+  /** Rows of one statement; `where` names what is asked, for the error. */
+  async rows(where: string, text: string, values: readonly (string | null)[] = []): Promise<readonly TextRow[]> {
+    if (this.#options.signal.aborted) throw cancelled();
+    try {
+      const result = await this.#driver.query<Record<string, string | null>>(values.length > 0 ? { text, values: [...values] } : { text });
+      return result.rows;
+    } catch (error) {
+      throw this.explain(error, where);
+    }
+  }
+
+  /** The only row of a statement that always has one. */
+  async row(where: string, text: string, values: readonly (string | null)[] = []): Promise<TextRow> {
+    const [row] = await this.rows(where, text, values);
+    if (!row) throw new TidemarkError('source.query_failed', `${where}: the server returned no row.`);
+    return row;
+  }
+
+  /** Ends an open transaction, if any; never throws. */
+  async rollback(): Promise<void> {
+    await this.#driver.query('ROLLBACK').catch(() => undefined);
+  }
+
+  explain(error: unknown, where: string): TidemarkError {
+    return this.#options.signal.aborted ? cancelled(error) : toTidemarkError(error, where);
+  }
+
+  /**
+   * Cancels the running statement by a second session, so that it goes through TLS and a pooler alike; where that is not
+   * possible in time the socket is destroyed, which the server notices within seconds. Never throws.
+   */
+  cancel(): Promise<void> {
+    this.#cancelling ??= this.#cancelOnServer().finally(() => {
+      this.#cancelling = null;
+    });
+    return this.#cancelling;
+  }
+
+  /** Destroys the socket: the last resort where the server does not answer. */
+  abandon(): void {
+    this.#socket.destroy();
+  }
+
+  /** Bounded; never throws; may be called twice. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#options.signal.removeEventListener('abort', this.#onAbort);
+    const timer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS);
+    await this.#cancelling;
+    await this.#driver.end().catch(() => undefined);
+    clearTimeout(timer);
+    this.#socket.destroy();
+  }
+
+  async #cancelOnServer(): Promise<void> {
+    if (this.#identity === null) return void this.#socket.destroy();
+    const socket = new Socket();
+    const timer = setTimeout(() => {
+      socket.destroy();
+      this.#socket.destroy();
+    }, CANCEL_TIMEOUT_MS);
+    const other = new pg.Client(driverSettings(this.#connection, { ...this.#options, connectTimeoutMs: CANCEL_TIMEOUT_MS }, socket));
+    other.on('error', () => undefined);
+    try {
+      await other.connect();
+      // The start time tells this backend from a later one with the same process id.
+      await other.query('SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2', [this.#identity.pid, this.#identity.backendStart]);
+    } catch {
+      this.#socket.destroy();
+    } finally {
+      await other.end().catch(() => undefined);
+      clearTimeout(timer);
+      socket.destroy();
+    }
+  }
+
+  async #pin(): Promise<ServerIdentity> {
+    const { rows } = await this.#driver.query<Record<string, string>>(
+      `SELECT current_setting('server_version_num') AS version, current_setting('TimeZone') AS timezone, pg_backend_pid() AS pid,
+              (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()) AS identity`,
+    );
+    const facts = rows[0] ?? {};
+    const version = Number(facts.version);
+    const settings: Record<string, string> = {
+      ...PINNED,
+      statement_timeout: String(this.#options.statementTimeoutMs),
+      lock_timeout: String(LOCK_TIMEOUT_MS),
+      idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+    };
+    const names = Object.keys(settings);
+    await this.#driver.query(`SELECT ${names.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, false)`).join(', ')}`, names.flatMap((name) => [name, settings[name]]));
+    if (this.#connection.schema !== undefined) {
+      await this.#driver.query(`SELECT set_config('search_path', concat_ws(', ', quote_ident($1), nullif(current_setting('search_path'), '')), false)`, [this.#connection.schema]);
+    }
+    if (version >= 140_000) {
+      // A server that can't check (its platform lacks the call) only notices a lost client later.
+      await this.#driver.query(`SET client_connection_check_interval = '2s'`).catch(() => undefined);
+    }
+    const { rows: started } = await this.#driver.query<Record<string, string>>('SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()');
+    return { pid: facts.pid ?? '', backendStart: started[0]?.backend_start ?? '', version, identity: facts.identity ?? '', timezone: facts.timezone ?? 'UTC' };
+  }
+}
+
+export function cancelled(cause?: unknown): TidemarkError {
+  return new TidemarkError('batch.cancelled', 'The read was cancelled.', { cause });
+}
+
+function driverSettings(connection: PostgresConnection, options: SessionOptions, socket: Socket): pg.ClientConfig {
+  const mode = tlsModeOf(connection);
+  return {
+    host: connection.host,
+    port: connection.port,
+    database: connection.database,
+    user: connection.user,
+    // A function, so that the driver neither keeps the password in its settings nor looks for one in the environment.
+    password: () => connection.password ?? '',
+    // `host` is what the certificate is checked against: the driver hands over a socket that is already connected.
+    ssl: mode === 'disable' ? false : ({ host: connection.host, ca: connection.tls?.ca, rejectUnauthorized: mode === 'verify-full', minVersion: 'TLSv1.2' } as pg.ClientConfig['ssl']),
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
+    stream: () => socket,
+    // Every value stays the server's text.
+    types: { getTypeParser: () => (value: string | Buffer) => value },
+  } as pg.ClientConfig;
+}

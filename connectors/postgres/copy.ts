@@ -1,0 +1,98 @@
+/** COPY out of the server as a pull-driven stream of bytes: nothing is parsed, nothing is copied, no row is seen. */
+import { Readable } from 'node:stream';
+import copyStreams from 'pg-copy-streams';
+import type { RowFormat, RowRead } from '../connector.ts';
+import { cancelled, type PostgresClient } from './client.ts';
+
+/** Bytes buffered on the way: a few socket reads, so that the server is never waited for. */
+const HIGH_WATER_MARK_BYTES = 1 << 20;
+/** How long a cancelled statement may take to end before its socket is destroyed. */
+const DRAIN_TIMEOUT_MS = 2_000;
+
+type CopyQuery = ReturnType<typeof copyStreams.to>;
+
+class CopyRead extends Readable {
+  readonly #client: PostgresClient;
+  readonly #query: CopyQuery;
+  readonly #where: string;
+  readonly #released: Promise<void>;
+  #rows = 0;
+  /** The server has said its last word: nothing is left to cancel or to drain. */
+  #ended = false;
+  readonly #onAbort = (): void => void this.destroy(cancelled());
+
+  constructor(client: PostgresClient, query: CopyQuery, where: string) {
+    super({ highWaterMark: HIGH_WATER_MARK_BYTES });
+    this.#client = client;
+    this.#query = query;
+    this.#where = where;
+    query.on('data', (chunk: Buffer) => {
+      if (!this.destroyed && !this.push(chunk)) query.pause();
+    });
+    query.pause();
+    this.#released = new Promise((resolve) => {
+      query.once('end', () => void this.#finish().then(resolve));
+      query.once('error', (error) => void this.#fail(error).then(resolve));
+    });
+    client.signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Settles when the session is free for its next statement; never rejects. */
+  get released(): Promise<void> {
+    return this.#released;
+  }
+
+  override _read(): void {
+    if (!this.#ended) this.#query.resume();
+  }
+
+  /** A reader that stops early cancels the statement; what is still on the wire is drained, so the session stays usable. */
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#client.signal.removeEventListener('abort', this.#onAbort);
+    if (this.#ended) return done(error);
+    const timer = setTimeout(() => this.#client.abandon(), DRAIN_TIMEOUT_MS);
+    this.#query.resume();
+    void this.#client.cancel();
+    void this.#released.then(() => {
+      clearTimeout(timer);
+      done(error);
+    });
+  }
+
+  /** The end is passed on only after the transaction's: an error of the last moment is never taken for the end of the data. */
+  async #finish(): Promise<void> {
+    this.#ended = true;
+    try {
+      await this.#client.driver.query('COMMIT');
+      this.#rows = this.#query.rowCount;
+      if (!this.destroyed) this.push(null);
+    } catch (error) {
+      this.destroy(this.#client.explain(error, this.#where));
+    }
+  }
+
+  async #fail(error: unknown): Promise<void> {
+    this.#ended = true;
+    this.#query.destroy();
+    await this.#client.rollback();
+    this.destroy(this.#client.explain(error, this.#where));
+  }
+}
+
+/** A read, and when the session may be used again: at the stream's end, failure or early destruction. */
+export interface CopyOut {
+  readonly read: RowRead;
+  readonly released: Promise<void>;
+}
+
+/** Sends `COPY (select) TO STDOUT` in the session's open transaction, which ends with the stream. */
+export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string): CopyOut {
+  const text = `COPY (${select}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
+  const query = client.driver.query(copyStreams.to(text, { highWaterMark: HIGH_WATER_MARK_BYTES }));
+  const stream = new CopyRead(client, query, where);
+  return { read: { format, marksRejects: false, stream, rowsRead: () => stream.rows }, released: stream.released };
+}

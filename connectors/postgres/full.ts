@@ -1,0 +1,90 @@
+/** Full builds: the table cut by key into parts of about equal size, each read in a snapshot of its own. */
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { BatchLimits, FullPlan, Part, RowFormat, StreamRead } from '../connector.ts';
+import { type CopyOut, copyOut } from './copy.ts';
+import type { PostgresClient } from './client.ts';
+import { beginSnapshot, makeMark } from './incremental.ts';
+import { toPosition } from './position.ts';
+import { compare } from './range.ts';
+import { loadRelation, type Relation } from './relation.ts';
+import { type Bounds, readBefore, readBounds } from './snapshot.ts';
+
+/** Rows sampled for each part: their quantiles are then within a few percent. */
+const SAMPLE_ROWS_PER_PART = 400;
+const SAMPLE_ROWS_MIN = 100_000;
+const SAMPLE_ROWS_MAX = 1_000_000;
+/** For tables that were never analyzed. */
+const ROW_BYTES_GUESSED = 100;
+/** A table of up to this many times a batch is one part. */
+const ONE_PART_BATCHES = 1.5;
+
+/** See {@link SourceSession.planFull}. The position's snapshot is older than that of any part. */
+export async function planParts(client: PostgresClient, stream: StreamRead, limits: BatchLimits): Promise<FullPlan> {
+  const relation = await loadRelation(client, stream);
+  const before = await readBefore(client, relation, stream);
+  try {
+    const snapshot = await beginSnapshot(client, relation.where);
+    const nothing: Bounds = { top: null, low: null, futureRows: 0 };
+    const bounds = relation.order === null ? nothing : await readBounds(client, relation, relation.order, stream, before);
+    const count = relation.order === null && relation.hasXmin ? await countRows(client, relation) : null;
+    const parts = await cut(client, relation, limits.rowsMax, count);
+    await client.rows(relation.where, 'COMMIT');
+    // A row whose key changes while parts are read may be missed by all of them: the catch-up looks through the whole table.
+    const mark = { ...makeMark(null, stream, relation, relation.order, before, snapshot, bounds, true), open: true, count };
+    return {
+      parts,
+      position: toPosition(relation, { mark, run: null }),
+      guarantee: stream.cursor === null ? 'full refresh' : relation.hasXmin || !before.hidden ? 'exact' : `within ${stream.overlapSeconds}s`,
+      asOf: snapshot.asOf,
+    };
+  } catch (error) {
+    await client.rollback();
+    throw error;
+  }
+}
+
+/** See {@link SourceSession.readPart}. */
+export async function openPart(client: PostgresClient, stream: StreamRead, part: Part, format: RowFormat): Promise<CopyOut> {
+  const relation = await loadRelation(client, stream);
+  if (stream.table.identity !== '' && stream.table.identity !== relation.table) {
+    throw new TidemarkError('source.schema_changed', `${relation.where}: it was dropped and made again while it was read.`, { hint: 'Start the full sync again.' });
+  }
+  const bounds = [part.from === null ? null : compare(relation.key, '>', part.from), part.to === null ? null : compare(relation.key, '<=', part.to)].filter((bound) => bound !== null);
+  const condition = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
+  try {
+    await beginSnapshot(client, relation.where);
+    return copyOut(client, `SELECT ${relation.select} FROM ${relation.from}${condition}`, format === 'copy-binary' && relation.binary ? format : 'copy-text', relation.where);
+  } catch (error) {
+    await client.rollback();
+    throw error;
+  }
+}
+
+async function countRows(client: PostgresClient, relation: Relation): Promise<string | null> {
+  return (await client.row(relation.where, `SELECT count(*) AS rows FROM ${relation.from}`)).rows ?? null;
+}
+
+/** Part bounds are quantiles of the keys on a sample of pages: no scan and no sort of the whole table. */
+async function cut(client: PostgresClient, relation: Relation, rowsMax: number, count: string | null): Promise<readonly Part[]> {
+  const estimate = count === null ? await estimateRows(client, relation) : Number(count);
+  const whole: Part = { from: null, to: null, rowEstimate: estimate };
+  if (relation.key.length === 0 || !relation.hasXmin || estimate <= rowsMax * ONE_PART_BATCHES) return [whole];
+  const partCount = Math.ceil(estimate / rowsMax);
+  const wanted = Math.min(SAMPLE_ROWS_MAX, Math.max(SAMPLE_ROWS_MIN, partCount * SAMPLE_ROWS_PER_PART));
+  const percent = Math.min(100, (100 * wanted) / estimate);
+  const keys = relation.key.map(({ sql }) => sql).join(', ');
+  const texts = relation.key.map(({ sql }, i) => `(${sql})::text AS k${i}`).join(', ');
+  const rows = await client.rows(relation.where, `SELECT ${texts} FROM
+    (SELECT ${keys}, row_number() OVER (ORDER BY ${keys}) AS nth, count(*) OVER () AS sampled FROM ${relation.from} TABLESAMPLE SYSTEM (${percent})) s
+    WHERE nth < sampled AND nth * ${partCount} / sampled > (nth - 1) * ${partCount} / sampled ORDER BY nth`);
+  const bounds = rows.map((row) => relation.key.map((_, i) => row[`k${i}`] ?? ''));
+  const rowEstimate = Math.round(estimate / (bounds.length + 1));
+  return [...bounds, null].map((to, i) => ({ from: i === 0 ? null : (bounds[i - 1] ?? null), to, rowEstimate }));
+}
+
+/** By the statistics, or by the size where there are none. */
+async function estimateRows(client: PostgresClient, relation: Relation): Promise<number> {
+  const row = await client.row(relation.where, `SELECT coalesce(sum(CASE WHEN c.reltuples >= 0 AND c.relpages > 0 THEN c.reltuples / c.relpages * pg_relation_size(c.oid) / current_setting('block_size')::int
+      ELSE pg_relation_size(c.oid) / ${ROW_BYTES_GUESSED}.0 END), 0)::int8 AS rows FROM pg_class c WHERE c.oid = ANY($1::oid[]) AND c.relkind IN ('r', 'm')`, [`{${relation.leaves}}`]);
+  return Number(row.rows);
+}

@@ -1,0 +1,67 @@
+/** Which rows a read takes, as conditions of one SELECT: a row that meets several of them still comes once. */
+import type { PostgresClient } from './client.ts';
+import { literal, type OrderedColumn, type Relation } from './relation.ts';
+import { belowAll, beyondFence } from './snapshot.ts';
+
+/** A position in the order `(cursor, key)`, or `(key)` in a full build: one text for each column. */
+export type Tuple = readonly string[];
+
+/** Rows written by transactions from `since` on, and all rows of `fresh` partitions. Ids are compared modulo 2^32, as the server does. */
+export function newRows(since: bigint | null, fresh: readonly string[]): string {
+  if (since === null) return 'true';
+  // Frozen rows of an earlier epoch may carry an id that looks like one of the future: age 0 or less is none of ours.
+  // The sub-select is evaluated once, not for each row.
+  const written = `age(xmin) BETWEEN 1 AND (SELECT age('${BigInt.asUintN(32, since)}'::xid))`;
+  return fresh.length === 0 ? written : `(${written} OR tableoid IN (${fresh.map((oid) => `${BigInt(oid)}`).join(', ')}))`;
+}
+
+/** `(columns) op (values)`, led by a comparison of the first column alone, which any index on it can serve. */
+export function compare(columns: readonly OrderedColumn[], op: '>' | '<=', values: Tuple): string {
+  const [first] = columns;
+  const [value] = values;
+  if (!first || value === undefined) return 'true';
+  if (columns.length === 1) return `${first.sql} ${op} ${literal(first, value)}`;
+  const literals = columns.map((column, i) => literal(column, values[i] ?? ''));
+  return `(${first.sql} ${op === '>' ? '>=' : '<='} ${literals[0]} AND (${columns.map(({ sql }) => sql).join(', ')}) ${op} (${literals.join(', ')}))`;
+}
+
+export interface RangeSpec {
+  readonly since: bigint | null;
+  readonly fresh: readonly string[];
+  /** Inclusive on the cursor; null: no bound. */
+  readonly low: string | null;
+  /** Exclusive; set after a run's first batch, where it takes the place of `low`. */
+  readonly after: Tuple | null;
+  /** Inclusive; null: there is no row with a cursor in the range. */
+  readonly upper: string | null;
+}
+
+/** Rows with a cursor between the bounds. */
+export function inRange(order: OrderedColumn, columns: readonly OrderedColumn[], spec: RangeSpec, end: Tuple | null): string {
+  if (spec.upper === null) return 'false';
+  const lower = spec.after !== null ? compare(columns, '>', spec.after) : spec.low !== null ? `${order.sql} >= ${literal(order, spec.low)}` : 'true';
+  const upper = end !== null ? compare(columns, '<=', end) : `${order.sql} <= ${literal(order, spec.upper)}`;
+  return `${lower} AND ${upper}`;
+}
+
+/** Rows that have no place between bounds: without a cursor, beyond the fence, below everything. */
+export function outsideOrder(order: OrderedColumn, fence: string | null): string {
+  return [`${order.sql} IS NULL`, beyondFence(order, fence), belowAll(order)].filter((part) => part !== null).join(' OR ');
+}
+
+/** Order of paging: the cursor and then the key; only the cursor where the key can't page, so that equal values stay together. */
+export function pagingColumns(relation: Relation, order: OrderedColumn): readonly OrderedColumn[] {
+  return [order, ...relation.key.filter((column) => column.name !== order.name)];
+}
+
+/** Last row of the batch in the order of paging, or null where all that is left fits. */
+export async function findEnd(client: PostgresClient, relation: Relation, order: OrderedColumn, spec: RangeSpec, rowsMax: number): Promise<Tuple | null> {
+  if (spec.upper === null) return null;
+  const columns = pagingColumns(relation, order);
+  const sorted = columns.map(({ sql }) => sql).join(', ');
+  const rows = await client.rows(relation.where, `SELECT ${columns.map(({ sql }, i) => `(${sql})::text AS c${i}`).join(', ')} FROM ${relation.from}
+    WHERE ${inRange(order, columns, spec, null)} AND ${newRows(spec.since, spec.fresh)} ORDER BY ${sorted} OFFSET ${rowsMax - 1} LIMIT 2`);
+  const [last, next] = rows;
+  if (!last || !next) return null;
+  return columns.map((_, i) => last[`c${i}`] ?? '');
+}
