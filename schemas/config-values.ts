@@ -10,7 +10,7 @@ const DURATION_ERROR = 'This is not a duration; Write for example 30s, 5m, 24h o
 
 /** Seconds. */
 export const durationSchema = z
-  .union([z.int().min(0), z.string().regex(DURATION_PATTERN)], { error: DURATION_ERROR })
+  .union([z.int().min(0), z.string().regex(DURATION_PATTERN, { error: DURATION_ERROR })], { error: DURATION_ERROR })
   .transform((written, context) => {
     const seconds = parseDuration(String(written));
     if (seconds !== null) return seconds;
@@ -38,7 +38,7 @@ const SHARE_PATTERN = /^\s*\d+(\.\d+)?\s*%?\s*$/;
 
 /** A share of rows, 0 to 1. */
 export const shareSchema = z
-  .union([z.number().min(0).max(1), z.string().regex(SHARE_PATTERN)], { error: SHARE_ERROR })
+  .union([z.number().min(0).max(1), z.string().regex(SHARE_PATTERN, { error: SHARE_ERROR })], { error: SHARE_ERROR })
   .transform((written, context) => {
     const share = typeof written === 'number' ? written : Number.parseFloat(written) / (written.includes('%') ? 100 : 1);
     if (share <= 1) return share;

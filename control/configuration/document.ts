@@ -61,7 +61,7 @@ export function parseConfigText(file: string, text: string): ConfigDocument {
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   };
   const document = parseTree(file, text, lines);
-  const problems = [...document.errors, ...document.warnings].map((error) => syntaxProblem(file, error, at(error.pos[0])));
+  const problems = tellingErrors(document).map((error) => syntaxProblem(file, error, at(error.pos[0])));
   problems.push(...refusedNodes(file, document, at));
   if (problems[0] !== undefined) throw new ConfigurationError(problems[0], problems.slice(1));
   return { file, data: plain(file, document), place: (path, part) => at(offsetOf(document, path, part)) };
@@ -69,10 +69,17 @@ export function parseConfigText(file: string, text: string): ConfigDocument {
 
 function parseTree(file: string, text: string, lineCounter: LineCounter): Document.Parsed {
   try {
-    return parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'silent', merge: true, stringKeys: true, uniqueKeys: true });
+    return parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'error', merge: true, stringKeys: true, uniqueKeys: true });
   } catch {
     throw new ConfigurationError(whole(file, 'config.syntax', 'The file is nested too deeply to be read.', 'A configuration has about six levels.'));
   }
+}
+
+/** One error for each place. A file that is nested too deeply says so once: what the parser meets after that means nothing. */
+function tellingErrors(document: Document.Parsed): readonly YAMLError[] {
+  const errors: readonly YAMLError[] = [...document.errors, ...document.warnings];
+  const exhausted = errors.find((error) => error.code === 'RESOURCE_EXHAUSTION');
+  return exhausted === undefined ? [...new Map(errors.map((error) => [error.pos[0], error])).values()] : [exhausted];
 }
 
 /** The library's own message quotes the line, and with it a password; only its code and place are used. */
@@ -81,11 +88,20 @@ function syntaxProblem(file: string, error: YAMLError, place: Place): Problem {
   return { code: 'config.syntax', message, hint, path: '', file, ...place };
 }
 
-/** Refuses keys that JavaScript treats as more than a key, and makes texts of numbers that would lose digits. */
+/** Refuses aliases of nothing and keys that JavaScript treats as more than a key, and makes texts of numbers that would lose digits. */
 function refusedNodes(file: string, document: Document.Parsed, at: (offset: number) => Place): readonly Problem[] {
   const problems: Problem[] = [];
+  const anchors = new Set<string>();
   visit(document, {
+    Collection(_key, node) {
+      if (node.anchor !== undefined) anchors.add(node.anchor);
+    },
+    Alias(_key, node) {
+      const [message, hint] = SYNTAX_SENTENCES.BAD_ALIAS ?? ['', ''];
+      if (!anchors.has(node.source)) problems.push(whole(file, 'config.syntax', message, hint, at(node.range?.[0] ?? 0)));
+    },
     Scalar(key, node) {
+      if (node.anchor !== undefined) anchors.add(node.anchor);
       if (key === 'key' && node.value === '__proto__') {
         problems.push({ ...whole(file, 'config.invalid', 'The key __proto__ is not allowed.', 'Remove it.', at(node.range?.[0] ?? 0)), path: '__proto__' });
       }

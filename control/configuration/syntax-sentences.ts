@@ -3,7 +3,7 @@ import type { ErrorCode } from 'yaml';
 
 export const SYNTAX_SENTENCES: Readonly<Partial<Record<ErrorCode, readonly [message: string, hint: string]>>> = {
   ALIAS_PROPS: ['An alias (*name) can\'t have an anchor or a tag.', 'Write only *name.'],
-  BAD_ALIAS: ['This alias (*name) is not valid.', 'Put text that begins with * in quotes, or set the anchor (&name) before it.'],
+  BAD_ALIAS: ['This alias (*name) names no anchor above it.', 'Put text that begins with * in quotes, or set the anchor (&name) before it.'],
   BAD_COLLECTION_TYPE: ['This tag does not fit the value.', 'Remove the tag (!name).'],
   BAD_DIRECTIVE: ['This directive (%) is not known.', 'Remove the line, or put text that begins with % in quotes.'],
   BAD_DQ_ESCAPE: ['A text in double quotes holds an escape that YAML does not know.', 'Write \\\\ for a backslash, or use single quotes.'],
@@ -23,5 +23,5 @@ export const SYNTAX_SENTENCES: Readonly<Partial<Record<ErrorCode, readonly [mess
   RESOURCE_EXHAUSTION: ['The file is nested too deeply to be read.', 'A configuration has about six levels.'],
   TAB_AS_INDENT: ['A tab is used for indentation.', 'Use spaces.'],
   TAG_RESOLVE_FAILED: ['This tag (!name) is not known.', 'Remove it; put text that begins with ! in quotes.'],
-  UNEXPECTED_TOKEN: ['Something stands here that YAML does not expect.', 'Check quotes, brackets and colons; put text with special characters in quotes.'],
+  UNEXPECTED_TOKEN: ['Something stands here that YAML does not expect.', 'Check quotes, brackets and colons around here; inside { } and [ ] write "${NAME}" in quotes.'],
 };
