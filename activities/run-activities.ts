@@ -1,0 +1,212 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import { findSource, listStreams, markChecked, setPaused, type CatalogStream } from '../destinations/postgres/catalog.ts';
+import { forgetBatches } from '../destinations/postgres/batch.ts';
+import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
+import { withSource, type Engine } from '../pipeline/engine.ts';
+import { pollStreams } from '../pipeline/poll.ts';
+import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
+import type { RunScope, StreamStatus } from '../schemas/run.ts';
+import type { Priority } from '../schemas/settings.ts';
+import type { CheckedSource, CheckRequest, RunRef, RunRequest, RunSummary, Turn } from './activities.ts';
+import { asActivity } from './activity-context.ts';
+
+/** One call waits this long for its turn, then the workflow asks again: short enough to notice a worker that left. */
+const TURN_WAIT_MS = 20_000;
+const TURN_POLL_MS = 200;
+/** How often the holder of the turn is looked up in Temporal, in case its workflow was terminated. */
+const HOLDER_CHECK_EVERY = 10;
+
+const PRIORITY_KEYS: Record<Priority, number> = { critical: 1, high: 2, normal: 3, low: 4 };
+
+export interface RunActivityDeps {
+  readonly engine: Engine;
+  readonly temporal: Client;
+  /** The task queue of a source's activities. */
+  queueOf(kind: string): Promise<string>;
+}
+
+export type RunActivities = ReturnType<typeof createRunActivities>;
+
+/** The steps of a run around its streams: its turn, the check of its source, its end. */
+export function createRunActivities(deps: RunActivityDeps) {
+  const { engine } = deps;
+  return {
+    /** Waits, bounded, until this run is its source's only active one. Never two at once: the destination's index forbids it. */
+    async takeTurn(request: RunRequest): Promise<Turn> {
+      return asActivity(async (signal) => {
+        const shared = await engine.destination.transaction('asking for a turn', (session) => askForTurn(session, request));
+        if (shared !== null) return { state: 'shared' as const, runId: shared };
+        for (let waited = 0, round = 0; ; waited += TURN_POLL_MS, round++) {
+          if (await tryActivate(engine, request)) return { state: 'active' as const };
+          if (round % HOLDER_CHECK_EVERY === 0) await checkHolder(deps, request);
+          if (waited >= TURN_WAIT_MS || signal.aborted) return { state: 'waiting' as const };
+          await sleep(TURN_POLL_MS, undefined, { signal });
+        }
+      });
+    },
+
+    /** Lets a run that a person asked for go first. */
+    async giveWay(run: RunRef): Promise<void> {
+      await asActivity(() => engine.destination.session('giving way', (session) => yieldRun(session, run.runId)));
+    },
+
+    /** Waits, bounded, for the end of the run that this one shares. */
+    async awaitRun(runId: string): Promise<boolean> {
+      return asActivity(async (signal) => {
+        for (let waited = 0; waited < TURN_WAIT_MS && !signal.aborted; waited += TURN_POLL_MS) {
+          const run = await engine.destination.session('looking at a run', (session) => findRun(session, runId));
+          if (run === null || run.endedAt !== null) return true;
+          await sleep(TURN_POLL_MS, undefined, { signal });
+        }
+        return false;
+      });
+    },
+
+    /** Connects to the source and asks for each stream whether there is anything new; streams that need nothing are closed here. */
+    async checkSource(request: CheckRequest): Promise<CheckedSource> {
+      return asActivity((signal) => checkSource(deps, request, signal));
+    },
+
+    /** Closes every stream of the run with the error that stopped the source as a whole. */
+    async endSource(request: CheckRequest & { readonly error: ErrorInfo; readonly status: StreamStatus }): Promise<void> {
+      await asActivity(async () => {
+        const streams = await chosenStreams(engine, request);
+        await engine.destination.transaction('closing a run', async (session) => {
+          for (const stream of streams) {
+            const status = stream.settings.enabled ? request.status : 'disabled';
+            await beginStream(session, request.runId, request.source, stream.stream, stream.target, stream.settings.mode);
+            await endStream(session, { ...request, stream: stream.stream, status, error: status === 'disabled' ? null : request.error, notes: [] });
+          }
+        });
+      });
+    },
+
+    /** Ends the run and sums it up. */
+    async endRun(request: RunRef & { readonly status: RunSummary['status'] | null; readonly polls: number }): Promise<RunSummary> {
+      return asActivity(() =>
+        engine.destination.transaction('ending a run', async (session) => {
+          const streams = await listStreamResults(session, request.runId);
+          const status = request.status ?? (streams.every((stream) => stream.status === 'completed' || stream.status === 'disabled') ? 'completed' : 'failed');
+          await endRun(session, request.runId, status, request.polls);
+          await forgetBatches(session, request.runId);
+          return { runId: request.runId, source: request.source, status, streams: streams.map(countsOnly) };
+        }),
+      );
+    },
+
+    /** Pauses or resumes a source or one of its streams; takes effect between batches. */
+    async setPaused(request: { readonly source: string; readonly stream: string | null; readonly paused: boolean }): Promise<void> {
+      await asActivity(() => engine.destination.session('pausing', (session) => setPaused(session, request.source, request.stream, request.paused)));
+    },
+  };
+}
+
+type Session = Parameters<typeof requestRun>[0];
+
+/** Registers the request. Returns the id of a run that waits already and does the same, or null. */
+async function askForTurn(session: Session, request: RunRequest): Promise<string | null> {
+  if (await findRun(session, request.runId)) return null;
+  await session.query('select from tidemark.source where id = $1 for update', [request.source]);
+  if (request.trigger === 'manual' && (await findActiveRun(session, request.source)) !== null) {
+    const same = (await listWaitingRuns(session, request.source)).find((run) => run.trigger === 'manual' && sameScope(run.scope, request.scope));
+    if (same) {
+      // Held until commit: the run that is shared can't begin to read before this request is known to be covered.
+      await session.query("select from tidemark.run where run_id = $1 and status = 'waiting' for update", [same.runId]);
+      return same.runId;
+    }
+  }
+  await requestRun(session, request);
+  return null;
+}
+
+function sameScope(a: RunScope, b: RunScope): boolean {
+  return a.full === b.full && JSON.stringify(a.streams) === JSON.stringify(b.streams);
+}
+
+async function tryActivate(engine: Engine, request: RunRequest): Promise<boolean> {
+  try {
+    return await engine.destination.transaction('taking the turn', (session) => activateRun(session, request.runId, request.source));
+  } catch (error) {
+    // Two that activate at the same instant meet at the unique index: one of them has to wait.
+    if (error instanceof TidemarkError && error.code === 'target.constraint') return false;
+    throw error;
+  }
+}
+
+/** Frees the turn of a run whose workflow is gone, and asks a poll window to give way to a run that a person asked for. */
+async function checkHolder(deps: RunActivityDeps, request: RunRequest): Promise<void> {
+  const holder = await deps.engine.destination.session('looking for the active run', (session) => findActiveRun(session, request.source));
+  if (holder === null || holder.runId === request.runId) return;
+  if (!(await isRunning(deps.temporal, holder))) {
+    await deps.engine.destination.session('ending a lost run', (session) => endRun(session, holder.runId, 'lost', 0));
+    return;
+  }
+  if (holder.trigger === 'window' && request.trigger === 'manual') {
+    await deps.temporal.workflow.getHandle(holder.workflowId, holder.workflowRunId).signal('giveWay').catch(() => undefined);
+  }
+}
+
+async function isRunning(temporal: Client, run: RunRow): Promise<boolean> {
+  try {
+    const { status } = await temporal.workflow.getHandle(run.workflowId, run.workflowRunId).describe();
+    return status.name === 'RUNNING';
+  } catch (error) {
+    return !(error instanceof Error && error.name === 'WorkflowNotFoundError');
+  }
+}
+
+async function chosenStreams(engine: Engine, request: CheckRequest): Promise<CatalogStream[]> {
+  const streams = await engine.destination.session('reading the catalog', (session) => listStreams(session, request.source));
+  const wanted = request.scope.streams;
+  const unknown = wanted?.find((name) => !streams.some((stream) => stream.stream === name));
+  if (unknown !== undefined) throw new TidemarkError('usage.unknown_stream', `Source ${request.source} has no stream ${unknown} in the catalog.`, { hint: 'Run tidemark apply after a change of the file.' });
+  return wanted === null ? streams : streams.filter((stream) => wanted.includes(stream.stream));
+}
+
+async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal: AbortSignal): Promise<CheckedSource> {
+  const { engine } = deps;
+  const source = await engine.destination.session('reading the catalog', (session) => findSource(session, request.source));
+  if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${request.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
+  const streams = await chosenStreams(engine, request);
+  const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source.paused, source.settings.enabled, request)]));
+  const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
+  const changed = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open));
+  const complete = open.filter((stream) => !changed.includes(stream));
+  await settle(engine, request, streams, held, complete);
+  const waiting = request.trigger === 'window' ? await engine.destination.session('looking for a waiting run', (session) => listWaitingRuns(session, request.source)) : [];
+  return {
+    changed,
+    settled: streams.length - changed.length,
+    giveWay: waiting.some((run) => run.trigger === 'manual'),
+    queue: await deps.queueOf(source.settings.kind),
+    priority: PRIORITY_KEYS[source.settings.priority],
+  };
+}
+
+/** Why a stream is not read now, or null. A person who asks for a sync is the person that a parked stream waits for. */
+function holdOf(stream: CatalogStream, sourcePaused: boolean, sourceEnabled: boolean, request: CheckRequest): StreamStatus | null {
+  if (!sourceEnabled || !stream.settings.enabled) return 'disabled';
+  if (sourcePaused || stream.paused) return 'paused';
+  if (stream.parked !== null && request.trigger !== 'manual') return stream.parked.code === 'source.history_lost' ? 'history_lost' : 'parked';
+  return null;
+}
+
+async function settle(engine: Engine, request: CheckRequest, streams: readonly CatalogStream[], held: ReadonlyMap<string, StreamStatus | null>, complete: readonly string[]): Promise<void> {
+  await engine.destination.transaction('closing streams', async (session) => {
+    await markChecked(session, request.source, complete);
+    // Later polls of a window leave the run's rows alone: an idle poll writes no more than the time it was made.
+    if (request.poll > 0) return;
+    for (const stream of streams) {
+      const status = held.get(stream.stream) ?? (complete.includes(stream.stream) ? ('completed' as const) : null);
+      if (status === null) continue;
+      await beginStream(session, request.runId, request.source, stream.stream, stream.target, stream.settings.mode);
+      await endStream(session, { runId: request.runId, source: request.source, stream: stream.stream, status, error: status === 'completed' ? null : stream.parked, notes: [] });
+    }
+  });
+}
+
+function countsOnly(result: Awaited<ReturnType<typeof listStreamResults>>[number]): RunSummary['streams'][number] {
+  const { stream, status, error, batches, read, written, unchanged, rejected, superseded, deleted, bytes } = result;
+  return { stream, status, error, batches, read, written, unchanged, rejected, superseded, deleted, bytes };
+}

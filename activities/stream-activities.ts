@@ -1,0 +1,98 @@
+import type { Capabilities } from '../connectors/connector.ts';
+import type { BatchStep } from '../destinations/postgres/batch.ts';
+import { markChecked, setParked } from '../destinations/postgres/catalog.ts';
+import type { Counts } from '../destinations/postgres/ledger.ts';
+import { isPaused } from '../destinations/postgres/catalog.ts';
+import { beginStream, endStream } from '../destinations/postgres/runs.ts';
+import { finishBuild, keyBuild } from '../pipeline/build.ts';
+import { copyPart, type CopiedPart } from '../pipeline/copy-part.ts';
+import type { Engine } from '../pipeline/engine.ts';
+import { extractBatch, type Extracted } from '../pipeline/extract.ts';
+import { loadBatch } from '../pipeline/load.ts';
+import { prepareStream, requireStream, type Prepared } from '../pipeline/prepare.ts';
+import { transformBatch, type TransformStep } from '../pipeline/transform.ts';
+import { formatTableName } from '../destinations/postgres/identifiers.ts';
+import { loadPlan } from '../pipeline/engine.ts';
+import type { StreamEndRequest, StreamRef } from './activities.ts';
+import { asActivity } from './activity-context.ts';
+
+export interface StreamActivityDeps {
+  readonly engine: Engine;
+  /** What the source's connector can do; reads the catalog. */
+  capabilitiesOf(sourceId: string): Promise<Capabilities>;
+  readonly partRowsMax: number;
+}
+
+export type StreamActivities = ReturnType<typeof createStreamActivities>;
+
+/** The steps of one stream's sync. Each may be tried again at any moment and leaves the target as if it had run once. */
+export function createStreamActivities(deps: StreamActivityDeps) {
+  const { engine } = deps;
+  return {
+    /** Looks at source and target and decides what the run does; see {@link prepareStream}. */
+    async prepareStream(request: StreamRef & { readonly full: boolean }): Promise<Prepared> {
+      return asActivity(async (signal) => {
+        const stream = await requireStream(engine, request.source, request.stream);
+        await engine.destination.session('opening a stream', (session) => beginStream(session, request.runId, request.source, request.stream, stream.target, stream.settings.mode));
+        const prepared = await prepareStream(engine, request, await deps.capabilitiesOf(request.source), deps.partRowsMax, signal);
+        const plan = await loadPlan(engine, request.source, request.stream);
+        await engine.destination.session('naming the target', (session) =>
+          session.query('update tidemark.run_stream set target = $3, mode = $4 where run_id = $1 and stream = $2', [request.runId, request.stream, formatTableName(plan.target), plan.mode]),
+        );
+        return prepared;
+      });
+    },
+
+    /** Reads the next range into the stage. */
+    async extractBatch(step: BatchStep): Promise<Extracted> {
+      return asActivity((signal, onProgress) => extractBatch(engine, step, signal, onProgress));
+    },
+
+    /** Casts, checks and dedupes the stage, set by set. */
+    async transformBatch(step: TransformStep): Promise<{ readonly rejected: number; readonly superseded: number }> {
+      return asActivity(() => transformBatch(engine, step));
+    },
+
+    /** Rows, quarantine, ledger and watermark in one transaction. Says whether somebody has paused the stream meanwhile. */
+    async loadBatch(step: TransformStep & StreamRef): Promise<Counts & { readonly paused: boolean }> {
+      return asActivity(async () => {
+        const counts = await loadBatch(engine, step);
+        const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
+        return { ...counts, paused };
+      });
+    },
+
+    /** Copies one part of a full build into the next generation. */
+    async copyPart(step: BatchStep & { readonly part: number }): Promise<CopiedPart & { readonly paused: boolean }> {
+      return asActivity(async (signal, onProgress) => {
+        const copied = await copyPart(engine, step, step.part, signal, onProgress);
+        const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
+        return { ...copied, paused };
+      });
+    },
+
+    async keyBuild(request: StreamRef & { readonly generation: number }): Promise<void> {
+      await asActivity(() => keyBuild(engine, request.source, request.stream, request.generation));
+    },
+
+    /** Swaps the generation in, together with the watermark. */
+    async finishBuild(request: StreamRef & { readonly generation: number }): Promise<'swapped' | 'unchanged'> {
+      return asActivity(() => finishBuild(engine, request.source, request.stream, request.generation));
+    },
+
+    /** Closes the stream's row of the run; parks the stream where a person is needed, and takes that back where it went well. */
+    async endStream(request: StreamEndRequest): Promise<void> {
+      await asActivity(() =>
+        engine.destination.transaction('closing a stream', async (session) => {
+          const parks = request.status === 'parked' || request.status === 'history_lost';
+          if (parks) await setParked(session, request.source, request.stream, request.error);
+          if (request.status === 'completed') {
+            await setParked(session, request.source, request.stream, null);
+            await markChecked(session, request.source, [request.stream]);
+          }
+          await endStream(session, request);
+        }),
+      );
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import type { SourceSettings } from '../schemas/settings.ts';
+import type { ConnectorManifest, SourceSession } from './connector.ts';
+import { findManifest, resolveConnection } from './registry.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+export interface ConnectOptions {
+  readonly variables: Variables;
+  readonly signal: AbortSignal;
+  /** Told each secret before it is used, so that logs can mask it. */
+  readonly onSecret: (secret: string) => void;
+}
+
+/** Opens a session on a source with its settings as applied; `${…}` references take the variables' values at this moment. The caller closes it. */
+export async function connectSource(settings: SourceSettings, options: ConnectOptions): Promise<SourceSession> {
+  const manifest: ConnectorManifest = await findManifest(settings.kind);
+  const connection = resolveConnection(manifest, settings.connection, options.variables);
+  for (const secret of secretsOf(manifest, connection)) options.onSecret(secret);
+  const connector = await manifest.load();
+  return connector.connect(connection, {
+    applicationName: `tidemark ${settings.id}`,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: settings.statementTimeoutSeconds * 1_000,
+    signal: options.signal,
+  });
+}
+
+function secretsOf(manifest: ConnectorManifest, connection: unknown): string[] {
+  if (typeof connection !== 'object' || connection === null) return [];
+  return manifest.secretFields.map((field): unknown => Reflect.get(connection, field)).filter((value) => typeof value === 'string');
+}

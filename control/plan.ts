@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import { connectSource, type Variables } from '../connectors/connect-source.ts';
+import { findManifest } from '../connectors/registry.ts';
+import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
+import type { Destination, Session } from '../destinations/postgres/destination.ts';
+import { formatTableName } from '../destinations/postgres/identifiers.ts';
+import { makeStreamPlan, targetOf } from '../pipeline/stream-plan.ts';
+import { reviewTarget } from '../pipeline/target-changes.ts';
+import { registerSecret } from '../runtime/secret-masking.ts';
+import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
+import type { Settings, SourceSettings } from '../schemas/settings.ts';
+import type { SourceSession } from '../connectors/connector.ts';
+import { describeSchedule } from './schedules.ts';
+
+/** Sources that are inspected at once. */
+const INSPECTED_AT_ONCE = 8;
+
+/** One thing that `apply` would do. */
+export interface PlannedChange {
+  readonly id: string;
+  readonly action: string;
+  readonly object: string;
+  readonly destructive: boolean;
+  readonly detail: string;
+}
+
+/** A change with the hand that makes it. */
+export interface Change extends Omit<PlannedChange, 'id'> {
+  readonly make?: (session: Session) => Promise<void>;
+}
+
+export interface StreamRemark {
+  readonly source: string;
+  readonly stream: string;
+  readonly message: string;
+}
+
+export interface SourcePlan {
+  readonly settings: SourceSettings;
+  readonly hash: string;
+  /** Targets of its streams, in order. */
+  readonly targets: readonly string[];
+  readonly changes: readonly Change[];
+  readonly warnings: readonly StreamRemark[];
+  /** Streams whose settings do not fit their table or target; the others are not affected. */
+  readonly problems: readonly (ErrorInfo & { readonly source: string; readonly stream: string })[];
+}
+
+export interface Plan {
+  readonly sources: readonly SourcePlan[];
+  /** Sources of the catalog that the file does not name any more. */
+  readonly removed: readonly string[];
+}
+
+export interface PlanOptions {
+  readonly variables: Variables;
+  readonly offline: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Compares the file with the catalog, the sources' tables and the destination's. Changes nothing. */
+export async function makePlan(settings: Settings, destination: Destination | null, options: PlanOptions): Promise<Plan> {
+  const known = destination === null ? [] : await destination.session('reading the catalog', listSources);
+  const sources: SourcePlan[] = [];
+  const queue = [...settings.sources.entries()];
+  const lane = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) sources[next[0]] = await planSource(next[1], known, destination, options);
+  };
+  await Promise.all(Array.from({ length: INSPECTED_AT_ONCE }, lane));
+  const named = new Set(settings.sources.map((source) => source.id));
+  return { sources, removed: known.map((source) => source.settings.id).filter((id) => !named.has(id)) };
+}
+
+/** All changes of a plan in the order in which they are made, with the ids that `--approve` takes. */
+export function listChanges(plan: Plan): PlannedChange[] {
+  const removals: Change[] = plan.removed.map((source) => ({ action: 'remove_source', object: source, destructive: false, detail: 'its schedule goes, its targets and its ledger stay' }));
+  return [...plan.sources.flatMap((source) => source.changes), ...removals].map(({ action, object, destructive, detail }, i) => ({ id: `c${i + 1}`, action, object, destructive, detail }));
+}
+
+async function planSource(settings: SourceSettings, known: readonly CatalogSource[], destination: Destination | null, options: PlanOptions): Promise<SourcePlan> {
+  const before = known.find((source) => source.settings.id === settings.id);
+  const hash = createHash('sha256').update(JSON.stringify(settings)).digest('hex');
+  const { capabilities } = await findManifest(settings.kind);
+  const targets = settings.streams.map((stream) => formatTableName(targetOf(settings.id, stream, null, capabilities)));
+  const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];
+  const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options);
+  return { settings, hash, ...inspected, changes: [...changes, ...inspected.changes] };
+}
+
+function sourceChanges(settings: SourceSettings, hash: string, before: CatalogSource | undefined): Change[] {
+  if (before?.hash === hash) return [];
+  const detail = `${settings.kind}, ${settings.streams.length} ${settings.streams.length === 1 ? 'stream' : 'streams'}`;
+  return [{ action: before === undefined ? 'add_source' : 'change_source', object: settings.id, destructive: false, detail }];
+}
+
+function scheduleChanges(settings: SourceSettings, before: CatalogSource | undefined): Change[] {
+  const was = before === undefined || !before.settings.enabled ? null : describeSchedule(before.settings.schedule);
+  const is = settings.enabled ? describeSchedule(settings.schedule) : null;
+  if (was === is) return [];
+  const action = was === null ? 'create_schedule' : is === null ? 'remove_schedule' : 'change_schedule';
+  return [{ action, object: settings.id, destructive: false, detail: is ?? `was ${was}` }];
+}
+
+type Inspected = Pick<SourcePlan, 'targets' | 'changes' | 'warnings' | 'problems'>;
+
+function notInspected(settings: SourceSettings, targets: readonly string[], why: string): Inspected {
+  return { targets, changes: [], problems: [], warnings: settings.streams.map((stream) => ({ source: settings.id, stream: stream.name, message: `not inspected: ${why}` })) };
+}
+
+async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions): Promise<Inspected> {
+  let source: SourceSession;
+  try {
+    source = await connectSource(settings, { ...options, onSecret: registerSecret });
+  } catch (error) {
+    if (!(error instanceof TidemarkError)) throw error;
+    return notInspected(settings, targets, `${error.code}. ${error.message}`);
+  }
+  try {
+    return await inspectStreams(settings, targets, source, destination);
+  } finally {
+    await source.close();
+  }
+}
+
+async function inspectStreams(settings: SourceSettings, targets: readonly string[], source: SourceSession, destination: Destination): Promise<Inspected> {
+  const { capabilities } = await findManifest(settings.kind);
+  const result = { targets: [...targets], changes: [] as Change[], warnings: [] as StreamRemark[], problems: [] as (ErrorInfo & { source: string; stream: string })[] };
+  for (const [i, stream] of settings.streams.entries()) {
+    if (!stream.enabled) continue;
+    try {
+      const table = await source.describe(stream.name, stream.types);
+      const drafted = makeStreamPlan(settings.id, stream, table, capabilities);
+      const review = await destination.session('looking at a target', (session) => reviewTarget(session, drafted));
+      result.targets[i] = formatTableName(review.plan.target);
+      result.changes.push(...review.changes);
+      result.warnings.push(...review.plan.notes.map((message) => ({ source: settings.id, stream: stream.name, message })));
+    } catch (error) {
+      result.problems.push({ ...infoOf(error), source: settings.id, stream: stream.name });
+    }
+  }
+  return result;
+}
+
+/** A stream's own trouble is reported; the destination's or the network's ends the plan. */
+function infoOf(error: unknown): ErrorInfo {
+  if (error instanceof TidemarkError && error.retry === 'permanent') return error.info();
+  throw error;
+}
+

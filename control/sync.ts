@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto';
+import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { Destination } from '../destinations/postgres/destination.ts';
+import { listStreams } from '../destinations/postgres/catalog.ts';
+import { listStreamResults } from '../destinations/postgres/runs.ts';
+import { ERROR_CODES, TidemarkError, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
+import type { StreamResult } from '../schemas/run.ts';
+import type { SyncInput } from '../schemas/sync-input.ts';
+import { MAIN_QUEUE } from './schedules.ts';
+
+export interface SyncCommand {
+  readonly sources: readonly string[];
+  /** Null: all streams. */
+  readonly streams: readonly string[] | null;
+  readonly full: boolean;
+}
+
+/** A run that was started: which workflow to look at, and which run to read the results of. */
+export interface StartedSync {
+  readonly source: string;
+  readonly runId: string;
+  readonly workflowId: string;
+}
+
+/** Starts one run for each source. Each covers every row committed at the source before this call. */
+export async function startSyncs(client: Client, command: SyncCommand): Promise<StartedSync[]> {
+  return Promise.all(
+    command.sources.map(async (source) => {
+      const input: SyncInput = { source, streams: command.streams === null ? null : [...command.streams], full: command.full };
+      const workflowId = `sync/${source}/${randomUUID().slice(0, 8)}`;
+      const handle = await client.workflow.start('syncSource', { workflowId, taskQueue: MAIN_QUEUE, args: [input], staticSummary: `sync ${source}` });
+      return { source, runId: handle.firstExecutionRunId, workflowId };
+    }),
+  );
+}
+
+/** Waits for a run's end. Returns its streams' results as the destination has them; throws where the run could not even begin. */
+export async function finishSync(client: Client, destination: Destination, started: StartedSync): Promise<StreamResult[]> {
+  const handle = client.workflow.getHandle(started.workflowId, started.runId);
+  const runId = await endOf(handle, started.runId);
+  const results = await destination.session('reading results', (session) => listStreamResults(session, runId));
+  return results;
+}
+
+export async function cancelSync(client: Client, started: StartedSync): Promise<void> {
+  await client.workflow.getHandle(started.workflowId, started.runId).cancel().catch(() => undefined);
+}
+
+async function endOf(handle: WorkflowHandle, runId: string): Promise<string> {
+  try {
+    const result: unknown = await handle.result();
+    if (typeof result === 'object' && result !== null && 'sharedRunId' in result && typeof result.sharedRunId === 'string') return result.sharedRunId;
+    return runId;
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    const info = failureInfo(error.cause);
+    // Streams that did not complete are told one by one, from the results; anything else stopped the run as a whole.
+    if (info === null || info.code === 'run.failed') return runId;
+    throw new TidemarkError(info.code, info.message, { hint: info.hint ?? undefined });
+  }
+}
+
+function failureInfo(cause: unknown): ErrorInfo | null {
+  if (!(cause instanceof ApplicationFailure)) return null;
+  const info = cause.details?.[0];
+  if (typeof info === 'object' && info !== null && 'code' in info && typeof info.code === 'string' && info.code in ERROR_CODES) return info as ErrorInfo;
+  const code = cause.type;
+  return code && code in ERROR_CODES ? { code: code as ErrorCode, message: cause.message, hint: null } : null;
+}
+
+/** Throws `usage.unknown_source` or `usage.unknown_stream` for a name that is not in the catalog. Returns the sources to sync. */
+export async function chooseSources(destination: Destination, named: readonly string[], stream: string | null): Promise<string[]> {
+  const streams = await destination.session('reading the catalog', (session) => listStreams(session, null));
+  const known = [...new Set(streams.map((each) => each.source))];
+  const unknown = named.find((source) => !known.includes(source));
+  if (unknown !== undefined) {
+    throw new TidemarkError('usage.unknown_source', `There is no source ${unknown} in the catalog.`, { hint: known.length === 0 ? 'Nothing is applied yet: run tidemark apply.' : `Applied sources: ${known.join(', ')}. After a change of the file run tidemark apply.` });
+  }
+  const chosen = named.length > 0 ? [...new Set(named)] : known;
+  if (chosen.length === 0) throw new TidemarkError('run.not_applied', 'Nothing is applied yet.', { hint: 'Run tidemark apply.' });
+  if (stream === null) return chosen;
+  const having = chosen.filter((source) => streams.some((each) => each.source === source && each.stream === stream));
+  if (having.length === 0) throw new TidemarkError('usage.unknown_stream', `No stream ${stream} is in the catalog.`, { hint: `Streams: ${streams.filter((each) => chosen.includes(each.source)).map((each) => each.stream).join(', ')}.` });
+  return having;
+}

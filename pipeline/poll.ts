@@ -1,0 +1,46 @@
+import type { SourceSession } from '../connectors/connector.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { Position } from '../schemas/position.ts';
+import type { Engine } from './engine.ts';
+import type { StreamPlan } from './stream-plan.ts';
+
+interface PolledStream {
+  readonly stream: string;
+  readonly plan: StreamPlan | null;
+  readonly position: Position | null;
+  readonly building: boolean;
+}
+
+/** Loads what a poll needs of all streams in one question to the destination. */
+async function readStates(engine: Engine, source: string, streams: readonly string[]): Promise<PolledStream[]> {
+  return engine.destination.session('reading watermarks', async (session) => {
+    const { rows } = await session.query<PolledStream>(
+      `select s.stream, s.plan, w.position, exists (select from tidemark.generation g where g.source = s.source and g.stream = s.stream and g.state = 'building') as building
+       from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream where s.source = $1 and s.stream = any($2) order by s.ordinal`,
+      [source, streams],
+    );
+    return rows;
+  });
+}
+
+/**
+ * Asks the source the cheap question for each stream and returns those that may have something new. A stream that was never
+ * read, whose build was interrupted or whose question fails for a reason of its own is among them: its sync finds out and says so.
+ * Throws only what concerns the source as a whole.
+ */
+export async function pollStreams(engine: Engine, source: SourceSession, sourceId: string, streams: readonly string[]): Promise<string[]> {
+  const changed: string[] = [];
+  for (const state of await readStates(engine, sourceId, streams)) {
+    if (state.plan === null || state.position === null || state.building || (await mayHaveNews(source, state.plan, state.position))) changed.push(state.stream);
+  }
+  return changed;
+}
+
+async function mayHaveNews(source: SourceSession, plan: StreamPlan, position: Position): Promise<boolean> {
+  try {
+    return await source.poll(plan.read, position);
+  } catch (error) {
+    if (error instanceof TidemarkError && error.retry === 'permanent') return true;
+    throw error;
+  }
+}

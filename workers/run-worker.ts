@@ -1,0 +1,99 @@
+import { join } from 'node:path';
+import { bundleWorkflowCode, NativeConnection, Runtime, Worker, type WorkerOptions, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { createRunActivities } from '../activities/run-activities.ts';
+import { createStreamActivities } from '../activities/stream-activities.ts';
+import type { Activities } from '../activities/activities.ts';
+import { openDestination, type Destination } from '../destinations/postgres/destination.ts';
+import { logger, temporalLogger } from '../runtime/logging.ts';
+import { ensureSearchAttributes } from '../runtime/search-attributes.ts';
+import { registerUrlSecrets } from '../runtime/secret-masking.ts';
+import { connectionOptions, connectTemporal, dataConverter, type TemporalConnection, type TemporalLocation } from '../runtime/temporal-client.ts';
+import { allQueues, MAIN_QUEUE, queueOf } from './task-queues.ts';
+import { createEngine, PART_ROWS_MAX, readCapabilities } from './wiring.ts';
+
+/** How many batches one worker process works on at once: each may hold two connections and a few MiB. */
+const ACTIVITIES_AT_ONCE = 12;
+/** A cancel reaches a running batch with the answer to a heartbeat, so heartbeats are not held back longer than this. */
+const HEARTBEAT_THROTTLE_MS = 1_000;
+/** After the grace time, what still runs is given this long to cancel. */
+const FORCE_AFTER_GRACE_MS = 6_000;
+
+export interface WorkerSettings {
+  readonly temporal: TemporalLocation;
+  readonly destinationUrl: string;
+  readonly variables: () => Readonly<Record<string, string | undefined>>;
+  /** Null: all. */
+  readonly queues: readonly string[] | null;
+  /** How long running batches may go on after a stop was asked for. */
+  readonly graceMs: number;
+  readonly onReady: () => void;
+  readonly signal: AbortSignal;
+}
+
+/** Runs one worker process until the signal. Throws what keeps it from starting. */
+export async function runWorker(settings: WorkerSettings): Promise<void> {
+  Runtime.install({ logger: temporalLogger(), shutdownSignals: [] });
+  registerUrlSecrets(settings.destinationUrl);
+  const destination = openDestination(settings.destinationUrl, { applicationName: 'tidemark worker', sessionsMax: 2 * ACTIVITIES_AT_ONCE });
+  try {
+    await destination.ready();
+    const client = await connectTemporal(settings.temporal);
+    try {
+      await ensureSearchAttributes(client.connection, settings.temporal.namespace);
+      await serve(settings, destination, client);
+    } finally {
+      await client.close();
+    }
+  } finally {
+    await destination.close();
+  }
+}
+
+async function serve(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Promise<void> {
+  const connection = await NativeConnection.connect(connectionOptions(settings.temporal.address));
+  try {
+    const queues = settings.queues ?? (await allQueues());
+    const workflowBundle = queues.includes(MAIN_QUEUE) ? await bundleWorkflows() : null;
+    const activities = createActivities(settings, destination, client);
+    const workers = await Promise.all(queues.map((queue) => Worker.create({ ...options(settings), connection, taskQueue: queue, activities, ...(queue === MAIN_QUEUE && workflowBundle !== null ? { workflowBundle } : {}) })));
+    const running = Promise.all(workers.map((worker) => worker.run()));
+    const stop = () => workers.forEach((worker) => worker.getState() === 'RUNNING' && worker.shutdown());
+    settings.signal.addEventListener('abort', stop, { once: true });
+    if (settings.signal.aborted) stop();
+    logger({ component: 'worker' }).info({ queues: queues.join(',') }, 'polling');
+    settings.onReady();
+    await running;
+  } finally {
+    await connection.close();
+  }
+}
+
+function options(settings: WorkerSettings): Partial<WorkerOptions> {
+  return {
+    namespace: settings.temporal.namespace,
+    dataConverter,
+    maxConcurrentActivityTaskExecutions: ACTIVITIES_AT_ONCE,
+    maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
+    defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
+    shutdownGraceTime: settings.graceMs,
+    shutdownForceTime: settings.graceMs + FORCE_AFTER_GRACE_MS,
+    maxCachedWorkflows: 500,
+  };
+}
+
+function createActivities(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Activities {
+  const engine = createEngine(destination, settings.variables);
+  return {
+    ...createRunActivities({ engine, temporal: client.client, queueOf }),
+    ...createStreamActivities({ engine, capabilitiesOf: (source) => readCapabilities(destination, source), partRowsMax: PART_ROWS_MAX }),
+  };
+}
+
+/** Bundles workflow code once for all queues of the process. */
+export async function bundleWorkflows(): Promise<WorkflowBundleWithSourceMap> {
+  return bundleWorkflowCode({
+    workflowsPath: join(import.meta.dirname, '..', 'workflows', 'index.ts'),
+    failureConverterPath: dataConverter.failureConverterPath,
+    logger: temporalLogger(logger({ component: 'bundle', level: 'warn' })),
+  });
+}

@@ -1,0 +1,36 @@
+import type { Capabilities } from '../connectors/connector.ts';
+import { connectSource, type Variables } from '../connectors/connect-source.ts';
+import { findManifest } from '../connectors/registry.ts';
+import { findSource } from '../destinations/postgres/catalog.ts';
+import type { Destination } from '../destinations/postgres/destination.ts';
+import type { Engine } from '../pipeline/engine.ts';
+import { registerSecret } from '../runtime/secret-masking.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { SourceSettings } from '../schemas/settings.ts';
+
+/** Rows that commit together at most. */
+export const BATCH_ROWS_MAX = 500_000;
+/** Rows of one part of a full build. */
+export const PART_ROWS_MAX = 2_000_000;
+
+/** The engine of a worker: one destination, sources opened by their id from the catalog. */
+export function createEngine(destination: Destination, variables: () => Variables): Engine {
+  return {
+    destination,
+    batchRowsMax: BATCH_ROWS_MAX,
+    async openSource(sourceId, signal) {
+      return connectSource(await readSettings(destination, sourceId), { variables: variables(), signal, onSecret: registerSecret });
+    },
+  };
+}
+
+export async function readCapabilities(destination: Destination, sourceId: string): Promise<Capabilities> {
+  const settings = await readSettings(destination, sourceId);
+  return (await findManifest(settings.kind)).capabilities;
+}
+
+async function readSettings(destination: Destination, sourceId: string): Promise<SourceSettings> {
+  const source = await destination.session('reading the catalog', (session) => findSource(session, sourceId));
+  if (source !== null) return source.settings;
+  throw new TidemarkError('usage.unknown_source', `There is no source ${sourceId} in the catalog.`, { hint: 'Run tidemark apply first.' });
+}

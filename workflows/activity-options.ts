@@ -1,0 +1,47 @@
+/** Every time-out and retry policy of the workflows, named once. */
+import type { ActivityOptions, LocalActivityOptions } from '@temporalio/workflow';
+
+/** A worker that died is noticed after this long. */
+const HEARTBEAT_TIMEOUT = '15s';
+
+/** Questions to source and destination that end in seconds. Few attempts: a person may be waiting. */
+export const QUESTION: ActivityOptions = {
+  startToCloseTimeout: '2m',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 4 },
+};
+
+/** One batch: minutes at most, hours only for a table that must come from one snapshot. */
+export const BATCH: ActivityOptions = {
+  startToCloseTimeout: '6h',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 8 },
+};
+
+/** Waiting for a turn: returns by itself after a bounded time and is called again. */
+export const TURN: ActivityOptions = {
+  startToCloseTimeout: '1m',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 10 },
+};
+
+/** Writing down how something ended: tried for a long time, since the truth of `status` depends on it. */
+export const BOOKKEEPING: ActivityOptions = {
+  startToCloseTimeout: '1m',
+  scheduleToCloseTimeout: '1h',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s' },
+};
+
+/** A poll inside a window: no history of its own beyond a marker; the next one comes anyway, so it is not tried again. */
+export const POLL: LocalActivityOptions = {
+  startToCloseTimeout: '1m',
+  retry: { maximumAttempts: 1 },
+};
+
+/** How often a batch is read again from the start where its stage was lost or its watermark moved. */
+export const BATCH_RESTARTS_MAX = 3;
+/** Parts of one build that are copied side by side. */
+export const PARTS_IN_FLIGHT = 2;
+/** Streams of one source that are synced side by side. */
+export const STREAMS_IN_FLIGHT = 4;

@@ -1,0 +1,2 @@
+export { syncSource } from './sync-source.ts';
+export { syncStream } from './sync-stream.ts';

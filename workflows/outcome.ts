@@ -1,0 +1,43 @@
+import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TimeoutFailure } from '@temporalio/workflow';
+import { ERROR_CODES, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
+import type { StreamStatus } from '../schemas/run.ts';
+
+/** What a failed activity or child says, as data. */
+export function errorOf(failure: unknown): ErrorInfo {
+  let cause: unknown = failure;
+  while ((cause instanceof ActivityFailure || cause instanceof ChildWorkflowFailure) && cause.cause !== undefined) cause = cause.cause;
+  if (cause instanceof ApplicationFailure) {
+    const info = cause.details?.[0];
+    if (isErrorInfo(info)) return info;
+  }
+  if (cause instanceof TimeoutFailure) {
+    return { code: 'internal.unexpected', message: 'No worker finished the step in time.', hint: 'Check that workers are running: tidemark worker.' };
+  }
+  return { code: 'internal.unexpected', message: 'Something unexpected failed.', hint: "The worker's log has the place where it happened." };
+}
+
+/** How a stream stands after an error that outlasted its retries. A source that can't be reached never parks a stream. */
+export function statusAfter(error: ErrorInfo): StreamStatus {
+  if (error.code === 'source.history_lost') return 'history_lost';
+  return ERROR_CODES[error.code].retry === 'unreachable' ? 'skipped' : 'parked';
+}
+
+/** True where the whole batch is to be read again, since the failed step can't mend it. */
+export function wantsWholeBatch(failure: unknown): boolean {
+  const code: ErrorCode = errorOf(failure).code;
+  return code === 'batch.fenced' || code === 'batch.stage_lost' || code === 'batch.equation';
+}
+
+/** A failure of the workflow itself, so that Temporal's UI shows red where not all is well, and says why. */
+export function failureOf(error: ErrorInfo): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: error.code,
+    message: error.hint === null ? error.message : `${error.message} ${error.hint}`,
+    nonRetryable: true,
+    details: [error],
+  });
+}
+
+function isErrorInfo(value: unknown): value is ErrorInfo {
+  return typeof value === 'object' && value !== null && 'code' in value && typeof value.code === 'string' && value.code in ERROR_CODES;
+}

@@ -1,0 +1,24 @@
+/** When a poll window polls. Instants are multiples of the interval, shifted by source, so that a fleet does not poll at once. */
+
+/** The end of the window that `now` lies in: the next multiple of its length, when the schedule starts the next one. Milliseconds. */
+export function windowEnd(now: number, windowMs: number): number {
+  return (Math.floor(now / windowMs) + 1) * windowMs;
+}
+
+/** The instant whose poll is due now or overdue: a window begins with it at once, since the one before may have ended some time ago. */
+export function firstTick(now: number, everyMs: number, source: string): number {
+  const phase = phaseOf(source, everyMs);
+  return Math.floor((now - phase) / everyMs) * everyMs + phase;
+}
+
+/** The poll after `tick`. Instants that a long poll has run over are left out. */
+export function nextTick(now: number, tick: number, everyMs: number): number {
+  const next = tick + everyMs;
+  return next >= now ? next : next + Math.ceil((now - next) / everyMs) * everyMs;
+}
+
+function phaseOf(source: string, everyMs: number): number {
+  let hash = 0;
+  for (const char of source) hash = (hash * 31 + char.codePointAt(0)!) % 1_000_003;
+  return hash % everyMs;
+}

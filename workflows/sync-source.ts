@@ -1,0 +1,198 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  executeChild,
+  isCancellation,
+  ParentClosePolicy,
+  proxyActivities,
+  proxyLocalActivities,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Activities, CheckedSource, RunSummary } from '../activities/activities.ts';
+import type { ErrorInfo } from '../schemas/errors.ts';
+import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
+import { BOOKKEEPING, POLL, QUESTION, STREAMS_IN_FLIGHT, TURN } from './activity-options.ts';
+import { inParallel } from './in-parallel.ts';
+import { errorOf, failureOf, statusAfter } from './outcome.ts';
+import { firstTick, nextTick, windowEnd } from './poll-clock.ts';
+import { markStatus, markWorkflow } from './search-attributes.ts';
+import { syncStream } from './sync-stream.ts';
+
+/** Asks a poll window to let a run that a person asked for go first; it goes on afterwards. */
+export const giveWaySignal = defineSignal('giveWay');
+/** Makes a poll window poll at once. */
+export const syncNowUpdate = defineUpdate<void>('syncNow');
+/** Pauses the source of this run between batches; later runs find it paused. */
+export const pauseUpdate = defineUpdate<void>('pause');
+export const resumeUpdate = defineUpdate<void>('resume');
+export const progressQuery = defineQuery<Progress>('progress');
+
+export interface Progress {
+  readonly source: string;
+  readonly phase: 'waiting' | 'polling' | 'syncing' | 'resting' | 'ended';
+  readonly polls: number;
+  readonly running: readonly string[];
+}
+
+const question = proxyActivities<Activities>(QUESTION);
+const turns = proxyActivities<Activities>(TURN);
+const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
+const poll = proxyLocalActivities<Pick<Activities, 'checkSource'>>(POLL);
+
+/** One run of a source: its turn, the check, a child for each stream that has something new, the summary. A window does that every few seconds. */
+export async function syncSource(input: SyncInput): Promise<RunSummary | { readonly sharedRunId: string }> {
+  const request = parseInput(input);
+  const run = new SourceRun(request);
+  markWorkflow({ source: request.source, runId: run.runId, kind: 'sync' });
+  try {
+    const shared = await run.takeTurn();
+    if (shared !== null) return { sharedRunId: shared };
+    if (request.trigger === 'window') await run.window();
+    else await run.pass();
+  } catch (failure) {
+    await CancellationScope.nonCancellable(() => run.end(isCancellation(failure) ? 'cancelled' : 'failed'));
+    throw isCancellation(failure) ? failure : failureOf(errorOf(failure));
+  }
+  const summary = await run.end(null);
+  if (summary.status === 'failed') throw failureOf(notCompleted(summary));
+  return summary;
+}
+
+class SourceRun {
+  readonly runId = workflowInfo().firstExecutionRunId;
+  readonly #request: SyncRequest;
+  #phase: Progress['phase'] = 'waiting';
+  #polls = 0;
+  readonly #running = new Set<string>();
+  #giveWay = false;
+  #syncNow = false;
+
+  constructor(request: SyncRequest) {
+    this.#request = request;
+    const { source } = request;
+    setHandler(giveWaySignal, () => void (this.#giveWay = true));
+    setHandler(syncNowUpdate, () => void (this.#syncNow = true));
+    setHandler(pauseUpdate, () => bookkeeping.setPaused({ source, stream: null, paused: true }));
+    setHandler(resumeUpdate, () => bookkeeping.setPaused({ source, stream: null, paused: false }));
+    setHandler(progressQuery, () => ({ source, phase: this.#phase, polls: this.#polls, running: [...this.#running] }));
+    this.#show();
+  }
+
+  /** Waits until this run is its source's only one. Returns the id of the run that it shares, or null. */
+  async takeTurn(): Promise<string | null> {
+    const { source, trigger, streams, full } = this.#request;
+    const { workflowId, runId: workflowRunId } = workflowInfo();
+    this.#enter('waiting');
+    for (;;) {
+      const turn = await turns.takeTurn({ runId: this.runId, source, trigger, scope: { streams, full }, workflowId, workflowRunId });
+      if (turn.state === 'active') return null;
+      if (turn.state === 'shared') {
+        while (!(await turns.awaitRun(turn.runId)));
+        return turn.runId;
+      }
+    }
+  }
+
+  /** Polls at fixed instants until the window's end, giving way to runs that people ask for. */
+  async window(): Promise<void> {
+    const every = (this.#request.everySeconds ?? 30) * 1_000;
+    const end = windowEnd(Date.now(), (this.#request.windowSeconds ?? 300) * 1_000);
+    for (let tick = firstTick(Date.now(), every, this.#request.source); tick < end; tick = nextTick(Date.now(), tick, every)) {
+      this.#enter('resting');
+      const rest = tick - Date.now();
+      if (rest > 0) await condition(() => this.#giveWay || this.#syncNow, rest);
+      if (this.#giveWay) await this.#letOthersGo();
+      this.#syncNow = false;
+      await this.pass();
+    }
+  }
+
+  async #letOthersGo(): Promise<void> {
+    await bookkeeping.giveWay({ runId: this.runId, source: this.#request.source });
+    this.#giveWay = false;
+    await this.takeTurn();
+  }
+
+  /** One look at the source, and a child workflow for each stream that may have something new. */
+  async pass(): Promise<void> {
+    const { source, streams, full, trigger } = this.#request;
+    this.#enter('polling');
+    const request = { runId: this.runId, source, trigger, scope: { streams, full }, poll: this.#polls++ };
+    let checked: CheckedSource;
+    try {
+      checked = await (trigger === 'window' ? poll : question).checkSource(request);
+    } catch (failure) {
+      if (isCancellation(failure)) throw failure;
+      const error = errorOf(failure);
+      if (error.code.startsWith('usage.') || error.code.startsWith('target.')) throw failure;
+      await bookkeeping.endSource({ ...request, error, status: statusAfter(error) });
+      return;
+    }
+    if (checked.giveWay) this.#giveWay = true;
+    this.#enter('syncing');
+    await inParallel(checked.changed, STREAMS_IN_FLIGHT, (stream) => this.#syncOne(stream, request.poll, checked));
+  }
+
+  /** One stream's trouble is its own: its child has written it down, and its neighbours go on. */
+  async #syncOne(stream: string, pollNumber: number, checked: CheckedSource): Promise<void> {
+    const { source, full } = this.#request;
+    this.#running.add(stream);
+    this.#show();
+    try {
+      await executeChild(syncStream, {
+        workflowId: `${workflowInfo().workflowId}/${pollNumber}/${stream}`,
+        args: [{ runId: this.runId, source, stream, full, poll: pollNumber, queue: checked.queue, priority: checked.priority }],
+        staticSummary: `${source} ${stream}`.slice(0, 200),
+        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+        priority: { priorityKey: checked.priority },
+      });
+    } catch (failure) {
+      if (isCancellation(failure)) throw failure;
+    } finally {
+      this.#running.delete(stream);
+      this.#show();
+    }
+  }
+
+  async end(status: RunSummary['status'] | null): Promise<RunSummary> {
+    this.#enter('ended');
+    const summary = await bookkeeping.endRun({ runId: this.runId, source: this.#request.source, status, polls: this.#polls });
+    markStatus(summary.status);
+    setCurrentDetails(summaryTable(summary));
+    return summary;
+  }
+
+  #enter(phase: Progress['phase']): void {
+    this.#phase = phase;
+    this.#show();
+  }
+
+  #show(): void {
+    const running = [...this.#running];
+    setCurrentDetails(`**${this.#request.source}**: ${this.#phase}, poll ${this.#polls}\n\n${running.map((stream) => `- ${stream}\n`).join('')}`);
+  }
+}
+
+function summaryTable(summary: RunSummary): string {
+  const lines = summary.streams.map((s) => `| ${s.stream} | ${s.status} | ${s.read} | ${s.written} | ${s.unchanged} | ${s.rejected} | ${s.error === null ? '' : `${s.error.code}: ${s.error.message}`} |`);
+  return `**${summary.source}**: ${summary.status}\n\n| stream | status | read | written | unchanged | rejected | error |\n|---|---|---:|---:|---:|---:|---|\n${lines.join('\n')}\n`;
+}
+
+function notCompleted(summary: RunSummary): ErrorInfo {
+  const open = summary.streams.filter((stream) => stream.status !== 'completed' && stream.status !== 'disabled');
+  const named = open.slice(0, 5).map((stream) => `${stream.stream} ${stream.status}${stream.error === null ? '' : ` (${stream.error.code})`}`);
+  return { code: 'run.failed', message: `${open.length} of ${summary.streams.length} streams did not complete: ${named.join(', ')}.`, hint: `tidemark status ${summary.source} has each one's reason and next step.` };
+}
+
+function parseInput(input: SyncInput): SyncRequest {
+  const parsed = syncInputSchema.safeParse(input ?? {});
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'input'}: ${issue.message}`).join('; ');
+  throw ApplicationFailure.create({ type: 'usage.invalid', nonRetryable: true, message: `The input is not understood: ${problems}. The smallest input is {"source":"<id>"}.` });
+}

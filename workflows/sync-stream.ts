@@ -1,0 +1,189 @@
+import { CancellationScope, continueAsNew, isCancellation, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import type { Activities } from '../activities/activities.ts';
+import type { ErrorInfo } from '../schemas/errors.ts';
+import { addCounts, NO_COUNTS, type StreamCounts, type StreamStatus } from '../schemas/run.ts';
+import { BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, PARTS_IN_FLIGHT, QUESTION } from './activity-options.ts';
+import { inParallel } from './in-parallel.ts';
+import { errorOf, failureOf, statusAfter, wantsWholeBatch } from './outcome.ts';
+import { markStatus, markWorkflow } from './search-attributes.ts';
+
+export interface SyncStreamInput {
+  readonly runId: string;
+  readonly source: string;
+  readonly stream: string;
+  readonly full: boolean;
+  /** Which poll of the run this is: batches of different polls are different batches. */
+  readonly poll: number;
+  /** Task queue of the source's activities. */
+  readonly queue: string;
+  /** 1 first. */
+  readonly priority: number;
+  /** Counts of the executions before this one, where a long sync went on as a new one. */
+  readonly before?: StreamCounts;
+  readonly chapter?: number;
+}
+
+export interface StreamOutcome {
+  readonly status: StreamStatus;
+  readonly counts: StreamCounts;
+}
+
+/** Brings one stream up to date: reads on from its watermark, or builds its target anew. Fails, after writing down why, where it parks. */
+export async function syncStream(input: SyncStreamInput): Promise<StreamOutcome> {
+  markWorkflow({ ...input, kind: 'stream' });
+  const sync = new StreamSync(input);
+  let status: StreamStatus;
+  let error: ErrorInfo | null = null;
+  try {
+    status = await sync.run();
+  } catch (failure) {
+    if (isCancellation(failure)) {
+      await CancellationScope.nonCancellable(() => sync.end('skipped', CANCELLED));
+      throw failure;
+    }
+    error = errorOf(failure);
+    status = statusAfter(error);
+  }
+  await sync.end(status, error);
+  if (error !== null) throw failureOf(error);
+  return { status, counts: sync.counts };
+}
+
+const CANCELLED: ErrorInfo = { code: 'batch.cancelled', message: 'The sync was cancelled.', hint: 'The next sync goes on from the watermark.' };
+
+class StreamSync {
+  counts: StreamCounts;
+  readonly #input: SyncStreamInput;
+  readonly #batch: ReturnType<typeof proxyActivities<Activities>>;
+  readonly #question: ReturnType<typeof proxyActivities<Activities>>;
+  #notes: readonly string[] = [];
+  #sequence = 0;
+  #doing = 'preparing';
+
+  constructor(input: SyncStreamInput) {
+    this.#input = input;
+    this.counts = input.before ?? NO_COUNTS;
+    const place = { taskQueue: input.queue, priority: { priorityKey: input.priority } };
+    this.#batch = proxyActivities<Activities>({ ...BATCH, ...place });
+    this.#question = proxyActivities<Activities>({ ...QUESTION, ...place });
+    this.#show('preparing');
+  }
+
+  async run(): Promise<StreamStatus> {
+    const { runId, source, stream, full } = this.#input;
+    const prepared = await this.#question.prepareStream({ runId, source, stream, full: full && this.#input.chapter === undefined });
+    this.#notes = prepared.notes;
+    if (prepared.action === 'increment') return this.#increments(prepared.generation, 'i');
+    return this.#build(prepared.generation, prepared.parts, prepared.catchUp);
+  }
+
+  async end(status: StreamStatus, error: ErrorInfo | null): Promise<void> {
+    const { runId, source, stream } = this.#input;
+    markStatus(status);
+    this.#show(error === null ? status : `${status}: ${error.code}. ${error.message}${error.hint === null ? '' : ` ${error.hint}`}`);
+    await proxyActivities<Activities>(BOOKKEEPING).endStream({ runId, source, stream, status, error, notes: this.#notes });
+  }
+
+  /** Batches, one after another, until the frozen bound of this run is reached. */
+  async #increments(generation: number, kind: 'i' | 'c'): Promise<StreamStatus> {
+    for (;;) {
+      const { more, paused } = await this.#wholeBatch((step) => this.#rangeBatch({ ...this.#ref(step), generation }), kind);
+      if (!more) return 'completed';
+      if (paused) return 'paused';
+      await this.#nextChapter();
+    }
+  }
+
+  async #rangeBatch(step: Parameters<Activities['extractBatch']>[0]): Promise<{ more: boolean; paused: boolean }> {
+    this.#show('extracting');
+    const extracted = await this.#batch.extractBatch.executeWithOptions({ ...this.#options(BATCH), summary: `extract ${step.step}` }, [step]);
+    const loaded = await this.#transformAndLoad(extracted.batch, extracted.read, extracted.needsTransform, null);
+    this.#add({ ...NO_COUNTS, ...loaded, batches: 1, bytes: extracted.bytes });
+    return { more: extracted.more, paused: loaded.paused };
+  }
+
+  async #transformAndLoad(batch: number, read: number, needsTransform: boolean, part: number | null) {
+    const { runId, source, stream } = this.#input;
+    if (needsTransform) await this.#batch.transformBatch.executeWithOptions({ ...this.#options(BATCH), summary: `transform ${rows(read)}` }, [{ batch, part }]);
+    this.#show(`loading ${rows(read)}`);
+    return this.#batch.loadBatch.executeWithOptions({ ...this.#options(BATCH), summary: `load ${rows(read)}` }, [{ runId, source, stream, batch, part }]);
+  }
+
+  async #build(generation: number, parts: readonly number[], catchUp: boolean): Promise<StreamStatus> {
+    let paused = false;
+    let left = parts.length;
+    await inParallel(parts, PARTS_IN_FLIGHT, async (part) => {
+      if (paused || workflowInfo().continueAsNewSuggested) return;
+      paused = (await this.#wholeBatch((step) => this.#part({ ...this.#ref(step), generation, part }), `p${part}`)).paused;
+      this.#show(`copying, ${--left} of ${parts.length} parts left`);
+    });
+    if (paused && left > 0) return 'paused';
+    if (left > 0) await this.#nextChapter();
+    const { runId, source, stream } = this.#input;
+    this.#show('building the key');
+    await this.#batch.keyBuild({ runId, source, stream, generation });
+    if (catchUp && (await this.#increments(generation, 'c')) === 'paused') return 'paused';
+    this.#show('swapping the new generation in');
+    if ((await this.#batch.finishBuild({ runId, source, stream, generation })) === 'unchanged') {
+      this.counts = { ...this.counts, unchanged: this.counts.unchanged + this.counts.written, written: 0 };
+    }
+    return 'completed';
+  }
+
+  async #part(step: Parameters<Activities['copyPart']>[0]): Promise<{ paused: boolean }> {
+    const copied = await this.#batch.copyPart.executeWithOptions({ ...this.#options(BATCH), summary: `copy part ${step.part}` }, [step]);
+    if (!copied.staged) {
+      this.#add({ ...NO_COUNTS, batches: 1, read: copied.read, written: copied.read, bytes: copied.bytes });
+      return { paused: copied.paused };
+    }
+    const loaded = await this.#transformAndLoad(copied.batch, copied.read, copied.read > 0, step.part);
+    this.#add({ ...NO_COUNTS, ...loaded, batches: 1, bytes: copied.bytes });
+    return { paused: loaded.paused };
+  }
+
+  /** Tries a batch from the start again where its stage was lost or the watermark moved under it. */
+  async #wholeBatch<T>(attempt: (step: string) => Promise<T>, kind: string): Promise<T> {
+    for (let restarts = 0; ; restarts++) {
+      try {
+        return await attempt(`${this.#input.poll}.${this.#input.chapter ?? 0}.${kind}.${this.#sequence++}`);
+      } catch (failure) {
+        if (!wantsWholeBatch(failure) || restarts === BATCH_RESTARTS_MAX) throw failure;
+      }
+    }
+  }
+
+  /** A long sync goes on in a new execution, so that no history grows without bound; what is done is in the destination. */
+  async #nextChapter(): Promise<void> {
+    if (!workflowInfo().continueAsNewSuggested) return;
+    await continueAsNew<typeof syncStream>({ ...this.#input, before: this.counts, chapter: (this.#input.chapter ?? 0) + 1 });
+  }
+
+  #ref(step: string) {
+    const { runId, source, stream } = this.#input;
+    return { runId, source, stream, step };
+  }
+
+  #options(options: typeof BATCH) {
+    return { ...options, taskQueue: this.#input.queue, priority: { priorityKey: this.#input.priority } };
+  }
+
+  #add(counts: StreamCounts): void {
+    const { batches, read, written, unchanged, rejected, superseded, deleted, bytes } = counts;
+    this.counts = addCounts(this.counts, { batches, read, written, unchanged, rejected, superseded, deleted, bytes });
+    this.#show(this.#doing);
+  }
+
+  #show(doing: string): void {
+    this.#doing = doing;
+    const { read, written, unchanged, rejected, batches } = this.counts;
+    setCurrentDetails(`**${this.#input.stream}**: ${doing}\n\n| batches | read | written | unchanged | rejected |\n|---:|---:|---:|---:|---:|\n| ${[batches, read, written, unchanged, rejected].map(grouped).join(' | ')} |\n`);
+  }
+}
+
+function rows(count: number): string {
+  return `${grouped(count)} rows`;
+}
+
+function grouped(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+}
