@@ -1,0 +1,173 @@
+/** One mysql2 connection: opened with its session pinned, asked for text, cancelled at the server, ended within bounds. */
+import { isIP, type Socket } from 'node:net';
+import mysql from 'mysql2';
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { SessionOptions } from '../connector.ts';
+import { asTidemarkError } from './errors.ts';
+import type { MysqlConnection } from './manifest.ts';
+
+/** A row of a question to the catalog or the clock: the server's text, never a JavaScript number or Date. */
+export type TextRow = readonly (string | null)[];
+
+const KILL_TIMEOUT_MS = 3_000;
+const END_TIMEOUT_MS = 2_000;
+/** A reader that waits for its target must not be taken for dead: the server's default is 60 s. */
+const NET_WRITE_TIMEOUT_S = 3_600;
+const LOCK_WAIT_TIMEOUT_S = 30;
+/** Beyond this many bytes ORDER BY ignores the rest of a text; the default of 1024 would page long keys wrongly. */
+const SORT_LENGTH_BYTES = 65_536;
+
+function tlsOptions(connection: MysqlConnection): mysql.SslOptions | undefined {
+  const { tls, host } = connection;
+  if (tls.mode === 'disable') return undefined;
+  const verify = tls.mode === 'verify-full';
+  if (verify && isIP(host) !== 0) {
+    throw new TidemarkError('source.tls_failed', `tls.mode verify-full checks the server's name, but host is an address (${host}).`, {
+      hint: 'Write the host name that stands in the server\'s certificate.',
+    });
+  }
+  return { rejectUnauthorized: verify, verifyIdentity: verify, minVersion: 'TLSv1.2', ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
+}
+
+function driverOptions(connection: MysqlConnection, options: SessionOptions): mysql.ConnectionOptions {
+  const ssl = tlsOptions(connection);
+  return {
+    host: connection.host,
+    port: connection.port,
+    user: connection.user,
+    password: connection.password,
+    database: connection.database,
+    charset: 'utf8mb4',
+    connectTimeout: options.connectTimeoutMs,
+    // A server that asks for a local file gets nothing: neither the capability nor a stream.
+    flags: ['-LOCAL_FILES', '-MULTI_STATEMENTS'],
+    multipleStatements: false,
+    rowsAsArray: true,
+    disableEval: true,
+    typeCast: (field) => field.string(),
+    enableKeepAlive: true,
+    keepAliveInitialDelay: 10_000,
+    connectAttributes: { program_name: options.applicationName },
+    ...(ssl === undefined ? {} : { ssl }),
+  };
+}
+
+/** What differs between the two products. */
+export type Product = 'MySQL' | 'MariaDB';
+
+function pins(product: Product, version: readonly [number, number], options: SessionOptions): readonly string[] {
+  const timeoutMs = options.statementTimeoutMs;
+  const common = [
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+    // ALLOW_INVALID_DATES and no NO_ZERO_DATE: zero and impossible dates can be read and compared. No ANSI_QUOTES, no PAD_CHAR_TO_FULL_LENGTH.
+    `SET SESSION autocommit=1, time_zone='+00:00', sql_mode='ALLOW_INVALID_DATES', sql_auto_is_null=0, sql_big_selects=1,
+      sql_select_limit=18446744073709551615, max_sort_length=${SORT_LENGTH_BYTES},
+      net_write_timeout=${NET_WRITE_TIMEOUT_S}, lock_wait_timeout=${LOCK_WAIT_TIMEOUT_S}`,
+    'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
+  ];
+  if (product === 'MariaDB') return [...common, `SET SESSION max_statement_time=${timeoutMs / 1000}`];
+  const estimates = version[0] >= 8 ? ['SET SESSION information_schema_stats_expiry=0'] : [];
+  return [...common, ...estimates, `SET SESSION max_execution_time=${timeoutMs}`];
+}
+
+export interface OpenConnection {
+  readonly driver: mysql.Connection;
+  readonly product: Product;
+  /** `10.11.19-MariaDB-…` or `8.0.36`. */
+  readonly version: string;
+  readonly threadId: number;
+  /** For messages: `host:port`. */
+  readonly address: string;
+  /** Rows as text. Fails as a {@link TidemarkError}; `what` names what was asked for. */
+  query(sql: string, what: string): Promise<readonly TextRow[]>;
+  /** KILL QUERY from a second connection. Bounded; never throws. */
+  killQuery(): Promise<void>;
+  /** Ends politely where that takes no time, else cuts the socket. Never throws. */
+  end(): Promise<void>;
+  /** Cuts the socket at once. */
+  destroy(): void;
+}
+
+function openDriver(connection: MysqlConnection, options: SessionOptions): Promise<mysql.Connection> {
+  const address = `${connection.host}:${connection.port}`;
+  return new Promise((resolve, reject) => {
+    options.signal.throwIfAborted();
+    const driver = mysql.createConnection(driverOptions(connection, options));
+    const onAbort = (): void => {
+      cut(driver);
+      reject(new TidemarkError('source.read_interrupted', `Connecting to ${address} was cancelled.`));
+    };
+    options.signal.addEventListener('abort', onAbort, { once: true });
+    driver.connect((error) => {
+      options.signal.removeEventListener('abort', onAbort);
+      // Errors between statements are told to the next statement; without a listener they would end the process.
+      driver.on('error', () => undefined);
+      if (error === null) return resolve(driver);
+      cut(driver);
+      reject(asTidemarkError(error, address));
+    });
+  });
+}
+
+/** mysql2's own `destroy` waits for the other end, which may never answer. */
+export function cut(driver: mysql.Connection): void {
+  (driver as unknown as { readonly stream: Socket }).stream.destroy();
+}
+
+function ask(driver: mysql.Connection, sql: string): Promise<readonly TextRow[]> {
+  return new Promise((resolve, reject) => {
+    driver.query<mysql.RowDataPacket[]>({ sql }, (error, rows) => {
+      if (error !== null) reject(error);
+      else resolve(Array.isArray(rows) ? (rows as unknown as readonly TextRow[]) : []);
+    });
+  });
+}
+
+function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    work.then(done, done);
+  });
+}
+
+async function kill(connection: MysqlConnection, options: SessionOptions, threadId: number): Promise<void> {
+  let killer: mysql.Connection | undefined;
+  const work = async (): Promise<void> => {
+    // The caller's signal is aborted by now; this connection has a bound of its own.
+    killer = await openDriver(connection, { ...options, connectTimeoutMs: KILL_TIMEOUT_MS, signal: new AbortController().signal });
+    await ask(killer, `KILL QUERY ${threadId}`);
+  };
+  await bounded(work(), KILL_TIMEOUT_MS);
+  if (killer !== undefined) cut(killer);
+}
+
+/** Opens and pins. Throws what {@link asTidemarkError} says of the driver's failure. */
+export async function openConnection(connection: MysqlConnection, options: SessionOptions): Promise<OpenConnection> {
+  const driver = await openDriver(connection, options);
+  const address = `${connection.host}:${connection.port}`;
+  try {
+    const [facts] = await ask(driver, 'SELECT VERSION(), CONNECTION_ID()');
+    const version = facts?.[0] ?? '';
+    const threadId = Number(facts?.[1] ?? '0');
+    const product: Product = /mariadb/i.test(version) ? 'MariaDB' : 'MySQL';
+    const [major = '0', minor = '0'] = version.split('.');
+    for (const pin of pins(product, [Number(major), Number(minor)], options)) await ask(driver, pin);
+    return {
+      driver, product, version, threadId, address,
+      query: (sql, what) => ask(driver, sql).catch((error: unknown) => Promise.reject(asTidemarkError(error, what))),
+      killQuery: () => kill(connection, options, threadId),
+      end: async () => {
+        await bounded(new Promise((resolve) => { driver.end(resolve); }), END_TIMEOUT_MS);
+        cut(driver);
+      },
+      destroy: () => { cut(driver); },
+    };
+  } catch (error) {
+    cut(driver);
+    throw asTidemarkError(error, address);
+  }
+}

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import type { ConnectorManifest } from '../connector.ts';
+
+const tlsSchema = z.strictObject({
+  /** `disable`: clear text. `require`: encrypted, any certificate. `verify-full`: encrypted, certificate and host name checked. */
+  mode: z.enum(['disable', 'require', 'verify-full']),
+  /** PEM text of the certificate authority; without it those of the system are trusted. */
+  ca: z.string().min(1).optional(),
+});
+
+/** Typed fields only: a URL or a free options text would let a file switch on what this connector keeps off (local files, for one). */
+export const connectionSchema = z.strictObject({
+  host: z.string().min(1),
+  port: z.number().int().min(1).max(65_535).default(3306),
+  database: z.string().min(1),
+  user: z.string().min(1),
+  password: z.string().default(''),
+  tls: tlsSchema.default({ mode: 'disable' }),
+});
+
+export type MysqlConnection = z.infer<typeof connectionSchema>;
+
+export const manifest: ConnectorManifest<MysqlConnection> = {
+  kind: 'mysql',
+  aliases: ['mariadb'],
+  title: 'MySQL and MariaDB',
+  defaultPort: 3306,
+  connectionSchema,
+  secretFields: ['password'],
+  capabilities: { foldsToUpper: false, formats: ['copy-text'], ownQueue: false },
+  driverInstall: 'npm install mysql2@3.24.5',
+  load: async () => (await import('./connect.ts')).connector,
+};

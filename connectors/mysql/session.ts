@@ -1,0 +1,128 @@
+/** A {@link SourceSession} on one connection. */
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { Position } from '../../schemas/position.ts';
+import type { ServerFacts, TableShape } from '../../schemas/table.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SourceSession, StreamRead } from '../connector.ts';
+import { describeTable, discoverTables } from './catalog.ts';
+import type { OpenConnection } from './connection.ts';
+import { asTidemarkError } from './errors.ts';
+import { planFull, readPart } from './full.ts';
+import { readIncremental } from './incremental.ts';
+import { poll } from './poll.ts';
+import type { RowStream } from './row-stream.ts';
+import { readServer } from './server.ts';
+import { createSource, type Source } from './source.ts';
+import type { TypeChoices } from './types.ts';
+
+/** The server ends a statement at its timeout; one that says nothing so much later is behind a dead connection. */
+const SILENCE_GRACE_MS = 10_000;
+
+class MysqlSession implements SourceSession {
+  readonly #connection: OpenConnection;
+  readonly #options: SessionOptions;
+  readonly #database: string;
+  readonly #source: Source;
+  #rows: RowStream | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(connection: OpenConnection, database: string, options: SessionOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    this.#database = database;
+    const silenceMs = options.statementTimeoutMs === 0 ? 0 : options.statementTimeoutMs + SILENCE_GRACE_MS;
+    this.#source = createSource(connection, { silenceMs, signal: options.signal, onOpen: (rows) => { this.#rows = rows; } });
+  }
+
+  server(): Promise<ServerFacts> {
+    return this.#guarded(() => readServer(this.#connection, this.#database));
+  }
+
+  discover(): Promise<readonly TableShape[]> {
+    return this.#guarded(() => discoverTables(this.#connection));
+  }
+
+  describe(table: string, types: TypeChoices = {}): Promise<TableShape> {
+    return this.#guarded(async () => (await describeTable(this.#connection, this.#database, table, types)).shape);
+  }
+
+  poll(stream: StreamRead, position: Position): Promise<boolean> {
+    return this.#guarded(() => poll(this.#source, stream, position));
+  }
+
+  readFrom(stream: StreamRead, position: Position | null, limits: BatchLimits, format: RowFormat): Promise<IncrementalRead> {
+    return this.#guarded(() => {
+      requireText(format);
+      return readIncremental(this.#source, stream, position, limits);
+    });
+  }
+
+  planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan> {
+    return this.#guarded(() => planFull(this.#source, stream, limits));
+  }
+
+  readPart(stream: StreamRead, part: Part, format: RowFormat): Promise<RowRead> {
+    return this.#guarded(() => {
+      requireText(format);
+      return readPart(this.#source, stream, part);
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const stream = this.#rows?.stream;
+    if (stream !== undefined && !stream.destroyed && !stream.readableEnded) {
+      const closed = new Promise<void>((resolve) => { stream.once('close', resolve); });
+      // Whoever reads on learns that the rows are not complete; nobody may be listening any more.
+      stream.on('error', () => undefined);
+      stream.destroy(new TidemarkError('source.read_interrupted', 'The session was closed while rows were read.'));
+      await closed;
+      return;
+    }
+    await this.#connection.end();
+  }
+
+  /** Runs one call. Aborting, or silence beyond the statement timeout, cancels at the server, cuts the connection and fails the call. */
+  #guarded<Result>(call: () => Promise<Result>): Promise<Result> {
+    const { signal } = this.#options;
+    return new Promise((resolve, reject) => {
+      let settled = false;
+      const stop = (error: TidemarkError): void => {
+        if (settled) return;
+        settled = true;
+        signal.removeEventListener('abort', onAbort);
+        void this.#connection.killQuery().then(() => {
+          this.#connection.destroy();
+          reject(error);
+        });
+      };
+      const onAbort = (): void => { stop(new TidemarkError('source.read_interrupted', `The call was cancelled (${this.#connection.address}).`)); };
+      if (signal.aborted) {
+        onAbort();
+        return;
+      }
+      signal.addEventListener('abort', onAbort, { once: true });
+      const finish = (settle: () => void): void => {
+        if (settled) return;
+        settled = true;
+        signal.removeEventListener('abort', onAbort);
+        settle();
+      };
+      call().then(
+        (result) => { finish(() => { resolve(result); }); },
+        (error: unknown) => { finish(() => { reject(asTidemarkError(error, this.#connection.address)); }); },
+      );
+    });
+  }
+}
+
+function requireText(format: RowFormat): void {
+  if (format !== 'copy-text') throw new TidemarkError('source.query_failed', 'MySQL rows can be had as copy-text only.');
+}
+
+export function createSession(connection: OpenConnection, database: string, options: SessionOptions): SourceSession {
+  return new MysqlSession(connection, database, options);
+}
