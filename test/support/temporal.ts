@@ -87,3 +87,28 @@ export async function privateTemporal(): Promise<TemporalServer & { process: Run
   onFileEnd(async () => void (await server.process.stop()));
   return server;
 }
+
+interface ListedWorkflow {
+  readonly execution: { readonly workflowId: string; readonly runId: string };
+  readonly type: { readonly name: string };
+  readonly status: string;
+  readonly parentExecution?: unknown;
+}
+
+export interface HistoryEvent {
+  readonly eventType: string;
+  readonly [attributes: string]: unknown;
+}
+
+/** All executions of a namespace that visibility has, or those of a query. */
+export function listWorkflows(address: string, namespace: string, query?: string): ListedWorkflow[] {
+  const filter = query === undefined ? [] : ['--query', query];
+  const listed = temporal(address, namespace, ['workflow', 'list', '--limit', '10000', '--output', 'json', ...filter]);
+  return (JSON.parse(listed || '[]') ?? []) as ListedWorkflow[];
+}
+
+/** The whole history of one execution as the server exports it. */
+export function exportHistory(address: string, namespace: string, { workflowId, runId }: { workflowId: string; runId: string }): { text: string; events: HistoryEvent[] } {
+  const text = temporal(address, namespace, ['workflow', 'show', '--workflow-id', workflowId, '--run-id', runId, '--output', 'json']);
+  return { text, events: (JSON.parse(text) as { events: HistoryEvent[] }).events };
+}
