@@ -64,7 +64,7 @@ export function resolveReferences(value: unknown, variables: Variables): unknown
     if (name === undefined) throw new TidemarkError('config.invalid', 'A value holds ${ without a variable\'s name.', { hint: 'Write ${NAME}, or $${ for the text ${.' });
     throw new TidemarkError('config.variable_missing', `The variable ${name} is not set.`, { hint: `Set ${name} in the environment of this process.` });
   }
-  if (Array.isArray(value)) return value.map((inner) => resolveReferences(inner, variables));
+  if (Array.isArray(value)) return value.map((inner: unknown) => resolveReferences(inner, variables));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, resolveReferences(inner, variables)]));
 }

@@ -41,7 +41,7 @@ const checkSchema = z
   ], { error: 'This check is unknown; Write not_null, unique, an SQL condition, or { in: [...] }, { range: {min, max} }, { matches: PATTERN }, { references: {table, column} }.' })
   .transform((written): Pick<Rule, 'check' | 'args'> => {
     if (typeof written !== 'string') {
-      const [check, args] = Object.entries(written)[0] ?? ['sql', null];
+      const [check, args] = (Object.entries(written) as [string, unknown][])[0] ?? ['sql', null];
       return { check, args };
     }
     return written === 'not_null' || written === 'unique' ? { check: written, args: null } : { check: 'sql', args: written };

@@ -56,7 +56,6 @@ export const nameSchema = z
   .string()
   .min(1, { error: 'The name is empty; Write the name as the database has it.' })
   .max(400, { error: 'The name is too long; Names have at most 400 characters.' })
-  // eslint-disable-next-line no-control-regex -- the control characters are what is refused
   .regex(/^[^\u0000-\u001f\u007f]*$/, { error: 'The name holds a control character; Write the name as the database has it.' });
 
 const TARGET_ERROR = 'This can\'t be a target; Write schema.table, each part at most 63 bytes, in a schema that is not reserved.';

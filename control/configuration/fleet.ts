@@ -75,7 +75,7 @@ function startingDocument(request: FleetRequest): { document: Document; list: YA
   const endpoints = document.has('endpoints');
   const list: unknown = document.get(endpoints ? 'endpoints' : 'sources');
   if (!isSeq(list)) throw new TidemarkError('config.invalid', 'The file to extend has no list of sources.', { hint: 'Name a file that tidemark validate accepts.' });
-  return { document: document as Document, list, endpoints };
+  return { document, list, endpoints };
 }
 
 /** Throws `config.invalid` where the base holds more sources than asked for. */

@@ -6,7 +6,7 @@ import { inheritableKeys, sourceOnlyKeys } from '../../schemas/config.ts';
 import type { ErrorMap, Path } from '../../schemas/config-coercion.ts';
 import type { ErrorCode } from '../../schemas/errors.ts';
 import { nearest } from './nearest.ts';
-import { showKey } from './problem.ts';
+import { formatPath, showKey } from './problem.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -16,6 +16,10 @@ export interface IssueProblem {
   readonly part: 'key' | 'value';
   readonly message: string;
   readonly hint: string | null;
+  /** For an unknown key: the known one that was probably meant. */
+  readonly meant?: string;
+  /** A required key is not there. */
+  readonly missing?: true;
 }
 
 const MISSING = '\u0000missing';
@@ -93,7 +97,7 @@ function unknownKey(key: string, path: Path, known: readonly string[]): IssuePro
     if (known.includes('destination') && inheritableKeys.includes(key)) return `Write ${key} below defaults, or in a source or stream.`;
     return known.length === 0 ? 'Remove it.' : `Known keys here are ${known.join(', ')}.`;
   };
-  return { code: 'config.unknown_key', path: [...path, key], part: 'key', message: `The key ${JSON.stringify(shown)} is not known here.`, hint: hint() };
+  return { code: 'config.unknown_key', path: [...path, key], part: 'key', message: `The key ${JSON.stringify(shown)} is not known here.`, hint: hint(), ...(near === null ? {} : { meant: near }) };
 }
 
 function knownKeys(message: string): readonly string[] {
@@ -104,18 +108,27 @@ function knownKeys(message: string): readonly string[] {
   }
 }
 
-/** All problems that the issues mean; `prefix` is the path of the value that was parsed. */
+/**
+ * All problems that the issues mean; `prefix` is the path of the value that was parsed.
+ * A required key that is there misspelt is one problem, not two.
+ */
 export function problemsOfIssues(issues: readonly Issue[], prefix: Path): readonly IssueProblem[] {
+  const problems = eachProblem(issues, prefix);
+  const misspelt = new Set(problems.flatMap(({ meant, path }) => (meant === undefined ? [] : [formatPath([...path.slice(0, -1), meant])])));
+  return problems.filter(({ missing, path }) => missing !== true || !misspelt.has(formatPath(path)));
+}
+
+function eachProblem(issues: readonly Issue[], prefix: Path): readonly IssueProblem[] {
   return issues.flatMap((issue): readonly IssueProblem[] => {
     const path = [...prefix, ...issue.path];
     if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => unknownKey(key, path, knownKeys(issue.message)));
     if (issue.code === 'invalid_union' && issue.message !== MISSING) {
       const branch = meantBranch(issue.errors);
-      if (branch !== null) return problemsOfIssues(branch, path);
+      if (branch !== null) return eachProblem(branch, path);
     }
     if (issue.message === MISSING) {
       const key = showKey(String(path.at(-1) ?? ''));
-      return [{ code: 'config.invalid', path, part: 'value', message: `The key ${JSON.stringify(key)} is missing.`, hint: `Add ${key}: with a value.` }];
+      return [{ code: 'config.invalid', path, part: 'value', message: `The key ${JSON.stringify(key)} is missing.`, hint: `Add ${key}: with a value.`, missing: true }];
     }
     const [message, hint] = split(issue.message);
     return [{ code: 'config.invalid', path, part: 'value', message, hint }];

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { loadRegistry } from '../../connectors/registry.ts';
 import type { ConnectorManifest } from '../../connectors/connector.ts';
 import { configSchema, endpointsConfigSchema } from '../../schemas/config.ts';
+import { shareDefinitions } from './json-schema-definitions.ts';
 
 type JsonSchema = Record<string, unknown>;
 
@@ -48,11 +49,11 @@ function spellingSchema(schema: z.ZodType, list: string, kindKey: string, manife
 /** Draft 2020-12, one alternative for each spelling. */
 export async function configJsonSchema(): Promise<JsonSchema> {
   const { manifests } = await loadRegistry();
-  return {
+  return shareDefinitions({
     $schema: 'https://json-schema.org/draft/2020-12/schema',
     title: 'tidemark.yaml',
     if: { required: ['endpoints'] },
     then: spellingSchema(endpointsConfigSchema, 'endpoints', 'db_type', manifests),
     else: spellingSchema(configSchema, 'sources', 'kind', manifests),
-  };
+  });
 }

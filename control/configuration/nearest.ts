@@ -14,7 +14,8 @@ const stepsMax = (letters: number): number => (letters <= 3 ? 1 : Math.max(2, Ma
 export function nearest(word: string, known: readonly string[]): string | null {
   const lower = word.toLowerCase();
   const other = Object.hasOwn(OTHER_WORDS, lower) ? OTHER_WORDS[lower] : undefined;
-  const ranked = known.map((each) => ({ each, steps: distance(lower, each.toLowerCase()) })).sort((a, b) => a.steps - b.steps);
+  const rank = (each: string) => ({ each, steps: distance(lower, each.toLowerCase()), lengths: Math.abs(each.length - lower.length) });
+  const ranked = known.map(rank).sort((a, b) => a.steps - b.steps || a.lengths - b.lengths);
   const best = ranked[0];
   if (best !== undefined && best.steps <= stepsMax(lower.length)) return best.each;
   return other !== undefined && known.includes(other) ? other : null;

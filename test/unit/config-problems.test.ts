@@ -17,8 +17,10 @@ const CASES: readonly (readonly [name: string, text: string, expected: readonly 
   ['an unknown key in a source', oneSource('prioritty: high'), [{ code: 'config.unknown_key', path: 'sources[0].prioritty', hint: 'priority' }]],
   ['an unknown key in a stream', oneSource('', '[B, { table: A, crusor: x }]'), [{ code: 'config.unknown_key', path: 'sources[0].streams[1].crusor', hint: 'cursor' }]],
   ['an unknown key in a connection', oneSource().replace('host:', 'hots:'), [
-    { path: 'sources[0].connection.host', hint: 'Add host' }, { code: 'config.unknown_key', path: 'sources[0].connection.hots', hint: 'host' }]],
-  ['a word of the other spelling', oneSource().replace('kind:', 'db_type:'), [{ path: 'sources[0].kind' }, { code: 'config.unknown_key', path: 'sources[0].db_type', hint: 'kind' }]],
+    { code: 'config.unknown_key', path: 'sources[0].connection.hots', hint: 'host' }]],
+  ['an unknown key beside a missing one', oneSource().replace('host: h', 'whatever: h'), [
+    { path: 'sources[0].connection.host', hint: 'Add host' }, { code: 'config.unknown_key', path: 'sources[0].connection.whatever', hint: 'Known keys' }]],
+  ['a word of the other spelling', oneSource().replace('kind:', 'db_type:'), [{ code: 'config.unknown_key', path: 'sources[0].db_type', hint: 'kind' }]],
   ['a key of a source in a stream', oneSource('', '[{ table: A, fallback: {} }]'), [{ code: 'config.unknown_key', path: 'sources[0].streams[0].fallback', hint: 'belongs to the source' }]],
   ['an unknown kind', oneSource().replace('mysql', 'mysqll'), [{ code: 'config.unknown_kind', path: 'sources[0].kind', hint: 'mysql' }]],
   ['a duplicate id', `${oneSource()}\n  - { id: a, kind: mysql, connection: { host: h, database: d, user: u, password: "\${PW:-}" }, streams: [B] }`, [{ code: 'config.duplicate', path: 'sources[1].id' }]],
@@ -91,7 +93,7 @@ sources:
 `;
   const problems = await problemsOf(text);
   expect(problems.map(({ line, column, path }) => `${line}:${column} ${path}`)).toEqual([
-    '1:14 destination.url', '1:16 destination.urll', '3:12 defaults.overlap', '5:9 sources[0].id', '6:11 sources[0].kind',
+    '1:16 destination.urll', '3:12 defaults.overlap', '5:9 sources[0].id', '6:11 sources[0].kind',
     '11:60 sources[1].connection.password', '14:28 sources[1].streams[0].mask.c.hmac', '15:16 sources[1].streams[0].drift',
   ]);
 });
@@ -104,7 +106,7 @@ test('the error is its first problem, with all of them in it', async () => {
 
 test('the second spelling has paths of its own', async () => {
   const problems = await problemsOf('endpoints: [{ id: a, db_type: mysql, connection: { host: h, database: d, user: u, password: "" }, tabels: [T], poll_interval: soon }]');
-  expect(problems.map((problem) => problem.path)).toEqual(expect.arrayContaining(['endpoints[0].tables', 'endpoints[0].tabels', 'endpoints[0].poll_interval']));
+  expect(problems.map((problem) => problem.path)).toEqual(['endpoints[0].tabels', 'endpoints[0].poll_interval']);
 });
 
 describe('keys for masks', () => {
