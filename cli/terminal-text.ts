@@ -1,10 +1,8 @@
 /** Text that is safe on a terminal: names from a database can't move the cursor, clear the screen or reverse the reading order. */
 
-// eslint-disable-next-line no-control-regex -- control characters are what this looks for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff9-\ufffb]|\p{Cs}/gu;
 
 /** Styles that picocolors writes: bold, dim, italic, underlined and the sixteen foreground colours. */
-// eslint-disable-next-line no-control-regex -- as above
 const STYLE = /(\u001b\[(?:[0-4]|2[2-4]|3[0-79]|9[0-7])m)/;
 
 const escapeOne = (character: string): string => {

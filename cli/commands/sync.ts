@@ -1,0 +1,80 @@
+import type { StartedSync } from '../../control/sync.ts';
+import type { StreamResult } from '../../schemas/run.ts';
+import type { CliContext, Register } from '../context.ts';
+import { placeOf } from '../place.ts';
+
+interface SyncOptions {
+  readonly all?: boolean;
+  readonly stream?: string;
+  readonly full?: boolean;
+  readonly detach?: boolean;
+}
+
+export const register: Register = (program, context) => {
+  program
+    .command('sync')
+    .argument('[source...]', 'sources to sync (default: all)')
+    .description('one run of each source; waits and shows progress')
+    .option('--all', 'all sources')
+    .option('--stream <name>', 'only this stream')
+    .option('--full', 'build a new generation of each target')
+    .option('--detach', 'start and do not wait')
+    .action(async (sources: string[], options: SyncOptions) => {
+      const { withDestination, withTemporal } = await import('../../control/open.ts');
+      const { cancelSync, chooseSources, finishSync, startSyncs } = await import('../../control/sync.ts');
+      const { requireWorker } = await import('../../control/workers.ts');
+      const place = await placeOf(context);
+      const began = performance.now();
+      await withTemporal(place, (temporal) =>
+        withDestination(place, async (destination) => {
+          await warnIfChanged(context, place, destination);
+          const chosen = await chooseSources(destination, sources, options.stream ?? null);
+          await requireWorker(temporal);
+          const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true });
+          if (options.detach === true) return printDetached(context, started);
+          const { followSync } = await import('../progress.ts');
+          const stopFollowing = followSync(context.output, destination, started);
+          const signal = context.signal();
+          const cancel = () => started.forEach((each) => void cancelSync(temporal.client, each));
+          signal.addEventListener('abort', cancel, { once: true });
+          try {
+            const ended = await Promise.allSettled(started.map((each) => finishSync(temporal.client, destination, each)));
+            await stopFollowing();
+            if (signal.aborted) return context.exitWith(130);
+            const failed = ended.find((each) => each.status === 'rejected');
+            if (failed !== undefined) throw failed.reason;
+            const results = ended.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+            await printResults(context, results, (performance.now() - began) / 1_000);
+          } finally {
+            await stopFollowing();
+          }
+        }),
+      );
+    });
+};
+
+async function printDetached(context: CliContext, started: readonly StartedSync[]): Promise<void> {
+  await context.output.result({ ok: true, started }, () => started.map((each) => `${each.source}\t${each.workflowId}`).join('\n'));
+}
+
+async function printResults(context: CliContext, streams: readonly StreamResult[], seconds: number): Promise<void> {
+  const { output } = context;
+  const ok = streams.every((stream) => stream.status === 'completed' || stream.status === 'disabled');
+  if (!ok) context.exitWith(1);
+  await output.result({ ok, seconds: Math.round(seconds * 1_000) / 1_000, streams }, async () => {
+    const rows = streams.map((s) => [s.source, s.stream, s.status, ...[s.batches, s.read, s.written, s.unchanged, s.rejected].map((n) => n.toLocaleString('en-US')), s.seconds.toFixed(1), s.watermark.to ?? '']);
+    const table = await output.table(['source', 'stream', 'status', 'batches', 'read', 'written', 'unchanged', 'rejected', 'seconds', 'watermark'], rows);
+    const remarks = streams.flatMap((s) => [
+      ...s.notes.map((note) => `${output.colours.yellow('warning')} ${s.source} ${s.stream}: ${note}`),
+      ...(s.error === null ? [] : [`${output.colours.red(s.status)} ${s.source} ${s.stream}: ${s.error.code}. ${s.error.message}${s.error.hint === null ? '' : ` ${s.error.hint}`}`]),
+    ]);
+    return [table, ...remarks].join('\n');
+  });
+}
+
+/** `sync` runs what was applied; where the file differs it says so. */
+async function warnIfChanged(context: CliContext, place: Parameters<typeof import('../../control/drift.ts').changedSources>[0], destination: Parameters<typeof import('../../control/drift.ts').changedSources>[1]): Promise<void> {
+  const { changedSources } = await import('../../control/drift.ts');
+  const changed = await changedSources(place, destination);
+  if (changed.length > 0) await context.output.note(`The file differs from what was applied (${changed.join(', ')}); this runs what was applied. Run tidemark apply to change it.`);
+}
