@@ -98,7 +98,8 @@ export async function runCli({ args, env, stdout, stderr }: CliCall): Promise<0 
     if (outcome === 'given up') return 130;
     return asked ?? (interruption.happened ? 130 : 0);
   } catch (error) {
-    return await finish(error, printed, output);
+    const code = await finish(error, printed, output);
+    return interruption.happened ? 130 : code;
   } finally {
     interruption.release();
   }
