@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import { listSources, removeSource, saveSource } from '../destinations/postgres/catalog.ts';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { listChanges, type Plan, type PlannedChange, type SourcePlan } from './plan.ts';
-import { listScheduled, putSchedule, removeSchedule } from './schedules.ts';
+import { putSchedule, removeSchedule } from './schedules.ts';
 
 /** Two `apply` at once take turns; any constant of ours will do. */
 const APPLY_LOCK = 7_310_577_002;
@@ -25,9 +25,11 @@ export async function applyPlan(plan: Plan, destination: Destination, client: Cl
     const ids = changes.slice(next, (next += source.changes.length));
     await destination.transaction('applying a source', (session) => applySource(session, source, ids, refused));
   }
-  await destination.transaction('removing sources', async (session) => {
-    for (const source of plan.removed) await removeSource(session, source);
-  });
+  for (const source of plan.removed) {
+    // First the schedule: what is interrupted here is still in the catalog, and planned again.
+    await removeSchedule(client, source);
+    await destination.session('removing a source', (session) => removeSource(session, source));
+  }
   await applySchedules(plan, destination, client);
   return { applied: changes.map((change) => change.id).filter((id) => !refused.has(id)), refused: [...refused] };
 }
@@ -44,8 +46,4 @@ async function applySource(session: Session, source: SourcePlan, ids: readonly P
 async function applySchedules(plan: Plan, destination: Destination, client: Client): Promise<void> {
   const known = await destination.session('reading the catalog', listSources);
   for (const source of plan.sources) await putSchedule(client, source.settings, known.find((each) => each.settings.id === source.settings.id)?.paused ?? false);
-  const wanted = new Set(known.map((source) => source.settings.id));
-  for (const scheduled of await listScheduled(client)) {
-    if (!wanted.has(scheduled)) await removeSchedule(client, scheduled);
-  }
 }

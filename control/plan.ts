@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
 import { findManifest } from '../connectors/registry.ts';
 import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
@@ -10,6 +9,7 @@ import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
 import type { SourceSession } from '../connectors/connector.ts';
+import { settingsHash } from './drift.ts';
 import { describeSchedule } from './schedules.ts';
 
 /** Sources that are inspected at once. */
@@ -79,7 +79,7 @@ export function listChanges(plan: Plan): PlannedChange[] {
 
 async function planSource(settings: SourceSettings, known: readonly CatalogSource[], destination: Destination | null, options: PlanOptions): Promise<SourcePlan> {
   const before = known.find((source) => source.settings.id === settings.id);
-  const hash = createHash('sha256').update(JSON.stringify(settings)).digest('hex');
+  const hash = settingsHash(settings);
   const { capabilities } = await findManifest(settings.kind);
   const targets = settings.streams.map((stream) => formatTableName(targetOf(settings.id, stream, null, capabilities)));
   const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];

@@ -48,15 +48,6 @@ export async function pauseSchedule(client: Client, source: string, paused: bool
   }
 }
 
-/** Ids of the sources that have a schedule of ours. */
-export async function listScheduled(client: Client): Promise<string[]> {
-  const ids: string[] = [];
-  for await (const schedule of client.schedule.list()) {
-    if (schedule.scheduleId.startsWith(scheduleId(''))) ids.push(schedule.scheduleId.slice(scheduleId('').length));
-  }
-  return ids.sort();
-}
-
 /** What a schedule does, in one line; changes whenever the schedule has to. */
 export function describeSchedule(schedule: Schedule): string | null {
   if (schedule.cron !== null) return `cron ${schedule.cron} ${schedule.timeZone}`;

@@ -2,8 +2,12 @@
 import { logger, describeError } from '../runtime/logging.ts';
 import { startWorker } from './start-worker.ts';
 
-startWorker({ queues: null, graceMs: 0 }).then(
-  (code) => process.exit(code),
+const stopping = new AbortController();
+process.once('SIGINT', () => stopping.abort());
+process.once('SIGTERM', () => stopping.abort());
+
+startWorker({ queues: null, graceMs: 0, signal: stopping.signal }).then(
+  () => process.exit(0),
   (error: unknown) => {
     logger({ component: 'worker' }).fatal({ error: describeError(error) }, 'the worker could not start');
     process.exit(3);

@@ -9,14 +9,12 @@ export interface WorkerStart {
   readonly graceMs: number;
   readonly configFile?: string;
   readonly dataDir?: string;
+  /** Ends the worker. */
+  readonly signal: AbortSignal;
 }
 
-/** Runs a worker until SIGINT or SIGTERM; prints one line of JSON when it polls. Returns the exit code. */
-export async function startWorker(start: WorkerStart): Promise<number> {
-  const stopping = new AbortController();
-  const stop = () => stopping.abort();
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
+/** Runs a worker until the signal; prints one line of JSON when it polls. */
+export async function startWorker(start: WorkerStart): Promise<void> {
   const dataDir = start.dataDir ?? dataDirectory();
   const destinationUrl = await destinationUrlByFile(start.configFile ?? environment().TIDEMARK_CONFIG, referenceEnv(dataDir));
   await runWorker({
@@ -26,7 +24,6 @@ export async function startWorker(start: WorkerStart): Promise<number> {
     queues: start.queues,
     graceMs: start.graceMs,
     onReady: () => process.stdout.write('{"event":"worker-ready"}\n'),
-    signal: stopping.signal,
+    signal: start.signal,
   });
-  return 0;
 }

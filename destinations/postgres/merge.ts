@@ -58,7 +58,7 @@ function conflict(merge: Merge, columns: readonly string[]): string {
   const rest = columns.filter((column) => !key.includes(column));
   if (merge.onKnownKey === 'keep' || rest.length === 0) return `on conflict (${key.join(', ')}) do nothing`;
   const sets = [...rest, BATCH_COLUMN].map((column) => `${column} = excluded.${column}`);
-  const differs = `(row(${rest.map((c) => `t.${c}`).join(', ')}) *<> row(${rest.map((c) => `excluded.${c}`).join(', ')}))`;
+  const differs = `(row(${rest.map((c) => `t.${c}`).join(', ')})::record *<> row(${rest.map((c) => `excluded.${c}`).join(', ')})::record)`;
   const newer = merge.mayBeOlder ? ` and coalesce(t.${BATCH_COLUMN}, 0) < excluded.${BATCH_COLUMN}` : '';
   return `on conflict (${key.join(', ')}) do update set ${sets.join(', ')} where ${differs}${newer}`;
 }
