@@ -19,12 +19,13 @@ const PROJECTS = {
   proof: 900 * SECOND,
 };
 
-const project = ([name, testTimeout]) => ({
+const project = ([name, testTimeoutMs]) => ({
   displayName: name,
   rootDir: import.meta.dirname,
   roots: ['<rootDir>/test'],
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
-  testTimeout,
+  // jest ignores `testTimeout` of a project; test/support/each-test-file.ts sets this one.
+  globals: { testTimeoutMs },
   testEnvironment: 'node',
   injectGlobals: true,
   moduleFileExtensions: ['ts', 'js', 'cjs', 'json', 'node'],
