@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { cacheFolder } from './cache.js';
+import { watchLauncher } from './launcher-watch.js';
 
 const END_WITH_PARENT = fileURLToPath(new URL('./end-with-parent.js', import.meta.url));
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
@@ -26,11 +27,13 @@ function passOn(child, signal) {
 export async function handOver(node, program, args) {
   process.env.TIDEMARK_CACHE_DIR ??= cacheFolder();
   if (node === process.execPath) {
+    watchLauncher(() => process.kill(process.pid, 'SIGTERM'));
     process.argv = [process.execPath, program, ...args];
     await import(pathToFileURL(program).href);
     return;
   }
   const child = startChild(node, program, args);
+  watchLauncher(() => child.kill('SIGTERM'));
   for (const signal of SIGNALS) process.on(signal, () => passOn(child, signal));
   await new Promise((resolve) => {
     child.once('error', (error) => {

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { npm } from './programs.js';
 import { MissingError, say } from './report.js';
 
@@ -22,6 +22,21 @@ export function packagesMatch(root) {
     if (found === undefined) return Boolean(entry.dev || entry.optional || entry.devOptional || entry.peer);
     return found.version === entry.version && existsSync(join(root, path));
   });
+}
+
+/**
+ * npm links the commands of dependencies, not the project's own; without this link `npx tidemark` would install the project into npx's
+ * cache first, with the network. Fails in silence: npx then takes that way.
+ */
+export function linkCommand(root) {
+  const link = join(root, 'node_modules', '.bin', 'tidemark');
+  try {
+    if (existsSync(link)) return;
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join('..', '..', 'scripts', 'tidemark.js'), link);
+  } catch {
+    // A read-only or foreign file system.
+  }
 }
 
 /** Installs the packages of the lock file where they are missing or others. Throws MissingError. */

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bringNode } from './node.js';
-import { bringPackages } from './packages.js';
+import { bringPackages, linkCommand } from './packages.js';
 import { bringTemporal } from './temporal.js';
 
 /** The checkout. */
@@ -17,6 +17,7 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 export async function prepare(wanted) {
   const node = await bringNode();
   await bringPackages(ROOT, node);
+  linkCommand(ROOT);
   const temporal = wanted.temporal ? await bringTemporal(ROOT, node) : null;
   return { node, temporal };
 }
