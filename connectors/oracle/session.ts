@@ -1,0 +1,54 @@
+import type { Part, Position } from '../../schemas/position.ts';
+import type { ServerFacts, TableShape } from '../../schemas/table.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, RowFormat, RowRead, SourceSession, StreamRead } from '../connector.ts';
+import { describeTable, discoverTables } from './catalog.ts';
+import type { OracleClient } from './client.ts';
+import { mayHaveNews, planParts, readBatch, readPart } from './range.ts';
+import { OracleServer } from './server.ts';
+
+/** One session of an Oracle database. Rows are always `copy-text`. */
+export class OracleSession implements SourceSession {
+  readonly #client: OracleClient;
+  readonly #server: OracleServer;
+
+  constructor(client: OracleClient) {
+    this.#client = client;
+    this.#server = new OracleServer(client);
+  }
+
+  async server(): Promise<ServerFacts> {
+    await this.#client.endSnapshot();
+    return this.#server.facts();
+  }
+
+  async discover(): Promise<readonly TableShape[]> {
+    await this.#client.endSnapshot();
+    return discoverTables(this.#client);
+  }
+
+  async describe(table: string): Promise<TableShape> {
+    await this.#client.endSnapshot();
+    const { schema } = await this.#server.names();
+    return describeTable(this.#client, schema, table);
+  }
+
+  poll(stream: StreamRead, position: Position): Promise<boolean> {
+    return mayHaveNews(this.#client, this.#server, stream, position);
+  }
+
+  readFrom(stream: StreamRead, position: Position | null, limits: BatchLimits, _format: RowFormat): Promise<IncrementalRead> {
+    return readBatch(this.#client, this.#server, stream, position, limits);
+  }
+
+  planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan> {
+    return planParts(this.#client, this.#server, stream, limits);
+  }
+
+  readPart(stream: StreamRead, part: Part, _format: RowFormat): Promise<RowRead> {
+    return readPart(this.#client, stream, part);
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+}

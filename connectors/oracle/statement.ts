@@ -1,0 +1,69 @@
+/** SQL text with its binds, and the comparisons of a keyset. */
+import { ALIAS, type OrderColumn } from './columns.ts';
+import { quoteTable } from './names.ts';
+
+export interface BindValue {
+  readonly text: string;
+  /** Compared with a column of the national character set. */
+  readonly national: boolean;
+}
+
+export interface Statement {
+  readonly sql: string;
+  readonly binds: Readonly<Record<string, BindValue>>;
+}
+
+/** Binds of one statement, named in the order in which they were added. */
+export class Binds {
+  readonly #values: Record<string, BindValue> = {};
+  #count = 0;
+
+  /** The placeholder for a value. */
+  add(text: string, charset: 'database' | 'national' = 'database'): string {
+    this.#count += 1;
+    this.#values[`b${this.#count}`] = { text, national: charset === 'national' };
+    return `:b${this.#count}`;
+  }
+
+  statement(sql: string): Statement {
+    return { sql, binds: this.#values };
+  }
+}
+
+/** `FROM` with the alias that {@link OrderColumn.compared} uses. */
+export function from(table: { readonly schema: string; readonly name: string }): string {
+  return `FROM ${quoteTable(table)} ${ALIAS}`;
+}
+
+export function where(conditions: readonly (string | null)[]): string {
+  const kept = conditions.filter((each) => each !== null);
+  return kept.length === 0 ? '' : ` WHERE ${kept.join(' AND ')}`;
+}
+
+/** Values of all columns of a keyset, as their texts. */
+export type Point = readonly string[];
+
+/**
+ * True for rows beyond `point` in the order of the columns. Oracle has no `(a, b) > (x, y)`; the plain comparison of the first
+ * column before the expanded one lets its index serve.
+ */
+export function beyond(binds: Binds, columns: readonly OrderColumn[], point: Point): string {
+  return keyset(binds, columns, point, '>', '>');
+}
+
+/** True for rows up to and with `point`. */
+export function upTo(binds: Binds, columns: readonly OrderColumn[], point: Point): string {
+  return keyset(binds, columns, point, '<', '<=');
+}
+
+function keyset(binds: Binds, columns: readonly OrderColumn[], point: Point, sign: '<' | '>', last: string): string {
+  const values = columns.map((column, index) => column.bound(binds, point[index] as string));
+  const level = (index: number): string => {
+    const { compared } = columns[index] as OrderColumn;
+    const value = values[index] as string;
+    if (index === columns.length - 1) return `${compared} ${last} ${value}`;
+    return `(${compared} ${sign} ${value} OR (${compared} = ${value} AND ${level(index + 1)}))`;
+  };
+  if (columns.length === 1) return level(0);
+  return `${(columns[0] as OrderColumn).compared} ${sign}= ${values[0]} AND ${level(0)}`;
+}
