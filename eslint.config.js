@@ -53,7 +53,6 @@ export default tseslint.config(
         'error',
         noEnvironment,
         { object: 'Math', property: 'random', message: `${DETERMINISM} Use uuid4() of @temporalio/workflow.` },
-        { object: 'Date', property: 'now', message: `${DETERMINISM} Let an activity or workflowInfo() say the time.` },
       ],
       'no-restricted-globals': ['error', ...['process', 'fetch', 'crypto', 'performance', 'setImmediate', 'WeakRef', 'FinalizationRegistry'].map((name) => ({ name, message: DETERMINISM }))],
       '@typescript-eslint/no-restricted-imports': [

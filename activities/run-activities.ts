@@ -8,7 +8,7 @@ import { pollStreams } from '../pipeline/poll.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { RunScope, StreamStatus } from '../schemas/run.ts';
 import type { Priority } from '../schemas/settings.ts';
-import type { CheckedSource, CheckRequest, RunRef, RunRequest, RunSummary, Turn } from './activities.ts';
+import type { CheckedSource, CheckRequest, RunRef, RunRequest, RunSummary, Turn } from './messages.ts';
 import { asActivity } from './activity-context.ts';
 
 /** One call waits this long for its turn, then the workflow asks again: short enough to notice a worker that left. */

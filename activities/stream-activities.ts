@@ -13,7 +13,7 @@ import { prepareStream, requireStream, type Prepared } from '../pipeline/prepare
 import { transformBatch, type TransformStep } from '../pipeline/transform.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { loadPlan } from '../pipeline/engine.ts';
-import type { StreamEndRequest, StreamRef } from './activities.ts';
+import type { StreamEndRequest, StreamRef } from './messages.ts';
 import { asActivity } from './activity-context.ts';
 
 export interface StreamActivityDeps {

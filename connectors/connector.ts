@@ -30,7 +30,7 @@ export interface Capabilities {
 export interface ConnectorManifest<Connection = unknown> {
   /** The word in `kind:`; also the folder's name. */
   readonly kind: string;
-  /** Other spellings accepted in `kind:` and `db_type:`, lower case: `postgresql`, `mariadb`. */
+  /** Other spellings accepted in `kind:` and `db_type:`, lower case. */
   readonly aliases: readonly string[];
   readonly title: string;
   readonly defaultPort: number | null;

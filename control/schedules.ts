@@ -1,4 +1,4 @@
-import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client, type ScheduleOptions, type ScheduleUpdateOptions } from '@temporalio/client';
+import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client, type ScheduleOptions } from '@temporalio/client';
 import type { Schedule, SourceSettings } from '../schemas/settings.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 
@@ -23,7 +23,7 @@ export async function putSchedule(client: Client, source: SourceSettings, paused
   if (options === null) return removeSchedule(client, source.id);
   const handle = client.schedule.getHandle(options.scheduleId);
   try {
-    await handle.update(() => ({ spec: options.spec, action: options.action, policies: options.policies, state: { paused } }) as ScheduleUpdateOptions);
+    await handle.update(() => ({ spec: options.spec, action: options.action, policies: options.policies, state: { paused } }));
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
     await client.schedule.create(options);

@@ -15,7 +15,7 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
     const found = await engine.destination.transaction('looking for a build', (session) => findBuilding(session, plan.source, plan.stream, hash));
     if (found !== null) return found;
   }
-  const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven ? ONE_PART : partRowsMax });
+  const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven ? ONE_PART : (plan.batchRowsMax ?? partRowsMax) });
   return engine.destination.transaction('starting a build', async (session) => {
     await dropBuilding(session, plan.source, plan.stream);
     return startGeneration(session, {

@@ -66,7 +66,7 @@ interface Attempt {
 
 async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean): Promise<Extracted> {
   const { engine, plan, open, base, signal } = attempt;
-  const read = await source.readFrom(plan.read, base.position, { rowsMax: engine.batchRowsMax }, lenient ? 'copy-text' : plan.format);
+  const read = await source.readFrom(plan.read, base.position, { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax }, lenient ? 'copy-text' : plan.format);
   await faultPoint('P1');
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {

@@ -58,7 +58,8 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
   const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };
   const { written, older } = await mergeStage(session, merge);
   await faultPoint('P5');
-  const rejected = marks.rejected > 0 ? await quarantineStage(session, merge, open.source, open.stream) : 0;
+  if (marks.rejected > 0) await quarantineStage(session, merge, open.source, open.stream);
+  const { rejected } = marks;
   const superseded = marks.superseded + older;
   const counts: Counts = { read: staged.read, written, rejected, superseded, deleted: 0, unchanged: staged.read - written - rejected - superseded };
   await writeLedger(session, {

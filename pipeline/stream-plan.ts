@@ -34,6 +34,8 @@ export interface StreamPlan {
   readonly deleteCap: number;
   readonly keepGenerations: number;
   readonly badRowsMax: number;
+  /** Rows that commit together, where the stream sets a bound of its own. */
+  readonly batchRowsMax: number | null;
   /** Plain warnings for `plan`, `sync` and `status`. */
   readonly notes: readonly string[];
 }
@@ -90,6 +92,7 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     deleteCap: stream.deleteCap,
     keepGenerations: stream.keepGenerations,
     badRowsMax: stream.badRowsMax,
+    batchRowsMax: stream.batchRowsMax,
     notes: notesOf(stream, table, columns, key, cursor),
   };
 }

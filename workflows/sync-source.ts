@@ -14,7 +14,8 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { Activities, CheckedSource, RunSummary } from '../activities/activities.ts';
+import type { Activities } from '../activities/activities.ts';
+import type { CheckedSource, RunSummary } from '../activities/messages.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
 import { BOOKKEEPING, POLL, QUESTION, STREAMS_IN_FLIGHT, TURN } from './activity-options.ts';

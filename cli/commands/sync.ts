@@ -22,12 +22,13 @@ export const register: Register = (program, context) => {
     .action(async (sources: string[], options: SyncOptions) => {
       const { withDestination, withTemporal } = await import('../../control/open.ts');
       const { cancelSync, chooseSources, finishSync, startSyncs } = await import('../../control/sync.ts');
+      const { changedSources } = await import('../../control/drift.ts');
       const { requireWorker } = await import('../../control/workers.ts');
       const place = await placeOf(context);
       const began = performance.now();
       await withTemporal(place, (temporal) =>
         withDestination(place, async (destination) => {
-          await warnIfChanged(context, place, destination);
+          await warnIfChanged(context, await changedSources(place, destination));
           const chosen = await chooseSources(destination, sources, options.stream ?? null);
           await requireWorker(temporal);
           const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true });
@@ -73,8 +74,6 @@ async function printResults(context: CliContext, streams: readonly StreamResult[
 }
 
 /** `sync` runs what was applied; where the file differs it says so. */
-async function warnIfChanged(context: CliContext, place: Parameters<typeof import('../../control/drift.ts').changedSources>[0], destination: Parameters<typeof import('../../control/drift.ts').changedSources>[1]): Promise<void> {
-  const { changedSources } = await import('../../control/drift.ts');
-  const changed = await changedSources(place, destination);
+async function warnIfChanged(context: CliContext, changed: readonly string[]): Promise<void> {
   if (changed.length > 0) await context.output.note(`The file differs from what was applied (${changed.join(', ')}); this runs what was applied. Run tidemark apply to change it.`);
 }

@@ -1,6 +1,7 @@
 import type { Guarantee, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
-import { newToken, type Destination, type Session } from './destination.ts';
+import { newToken, type Destination } from './destination.ts';
+import type { Session } from './session.ts';
 
 /** What identifies a batch to the workflow that drives it: the same step of the same run is the same batch, however often it is tried. */
 export interface BatchStep {

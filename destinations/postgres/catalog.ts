@@ -1,6 +1,6 @@
 import type { ErrorInfo } from '../../schemas/errors.ts';
 import type { SourceSettings, StreamSettings } from '../../schemas/settings.ts';
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 
 /** A source as applied, with the states a person set. */
 export interface CatalogSource {

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
 import copyStreams from 'pg-copy-streams';
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 
 /** Bytes that may wait for the server: a few socket writes. */
 const HIGH_WATER_MARK_BYTES = 1 << 18;

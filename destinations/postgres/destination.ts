@@ -3,6 +3,7 @@ import pg from 'pg';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { destinationError } from './errors.ts';
 import { migrate } from './migrations.ts';
+import type { Session } from './session.ts';
 import { parseDestinationUrl } from './url.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -10,8 +11,7 @@ const IDLE_TIMEOUT_MS = 30_000;
 const LOCK_TIMEOUT_MS = 30_000;
 const SERVER_VERSION_MIN = 150_000;
 
-/** One checked-out session of the destination. */
-export type Session = pg.PoolClient;
+export type { Session } from './session.ts';
 
 export interface DestinationOptions {
   readonly sessionsMax: number;

@@ -1,6 +1,6 @@
 import type { Guarantee, Part, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { BATCH_COLUMN, generationName } from './target.ts';
 

@@ -1,6 +1,7 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Guarantee, Position } from '../../schemas/position.ts';
-import type { Destination, Session } from './destination.ts';
+import type { Destination } from './destination.ts';
+import type { Session } from './session.ts';
 
 /** Counts of one batch; `read = written + unchanged + rejected + superseded + deleted`. */
 export interface Counts {

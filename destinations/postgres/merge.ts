@@ -1,4 +1,4 @@
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { REJECT_COLUMN, SUPERSEDED_COLUMN, VALUES_COLUMN, type Stage } from './stage.ts';
 import { BATCH_COLUMN } from './target.ts';
@@ -38,14 +38,13 @@ export async function mergeStage(session: Session, merge: Merge): Promise<{ writ
   return { written: result.rowCount ?? 0, older };
 }
 
-/** Moves rejected rows to the quarantine and returns their number. */
-export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string): Promise<number> {
-  const result = await session.query(
+/** Moves rejected rows to the quarantine. One that waits there unchanged since an earlier read is not stored a second time. */
+export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string): Promise<void> {
+  await session.query(
     `insert into tidemark.quarantine (batch, source, stream, reasons, "row")
-     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}') from ${quoteTable(merge.stage.table)} where ${REJECT_COLUMN} is not null`,
+     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}') from ${quoteTable(merge.stage.table)} where ${REJECT_COLUMN} is not null on conflict do nothing`,
     [merge.batch, source, stream],
   );
-  return result.rowCount ?? 0;
 }
 
 function where(merge: Merge): string {

@@ -1,4 +1,4 @@
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 
 /** Serialises migrations of workers and commands that start together; any constant of ours will do. */
 const MIGRATION_LOCK = 7_310_577_001;
@@ -126,6 +126,8 @@ const MIGRATIONS: readonly string[] = [
     replayed_at timestamptz
   );
   create index quarantine_stream on tidemark.quarantine (source, stream);
+  create unique index quarantine_once on tidemark.quarantine (source, stream, md5(reasons::text || "row"::text)) where replayed_at is null;
+  comment on index tidemark.quarantine_once is 'A rejected row that is read again and has not changed waits once.';
 
   create table tidemark.run (
     run_id text primary key,

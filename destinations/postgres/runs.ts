@@ -1,6 +1,6 @@
 import type { ErrorInfo } from '../../schemas/errors.ts';
 import type { RunScope, StreamResult, StreamStatus, Trigger } from '../../schemas/run.ts';
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 
 export interface RunRow {
   readonly runId: string;

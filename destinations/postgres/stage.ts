@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
 import type { TypedColumn } from './target.ts';
 

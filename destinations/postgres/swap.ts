@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../schemas/errors.ts';
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 import type { Building } from './generation.ts';
 import { boundedName, quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { BATCH_COLUMN, generationName, inspectTable } from './target.ts';

@@ -1,4 +1,4 @@
-import type { Session } from './destination.ts';
+import type { Session } from './session.ts';
 import { boundedName, quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 
 /** The ledger's batch that last wrote a row; the last column that Tidemark adds to a target. */
