@@ -128,7 +128,7 @@ export class Play {
     const table = id.toLowerCase();
     const syncs = this.#syncs.map(({ json, code, stderr, stdout }) => {
       const result = json?.streams?.find(({ stream }) => stream === table || stream.endsWith(`.${table}`));
-      if (result === undefined) throw new Error(`a sync ended with ${code} and no result for ${table}:\n${stdout.slice(0, 2000)}\n${stderr.slice(-2000)}`);
+      if (result === undefined) throw new Error(`a sync ended with ${code} and no result for ${table}:\n${stdout.slice(0, 2000)}\n${stderr.slice(-2000)}\n${this.#tidemark.workerTails()}`);
       return result;
     });
     const changedMidRun = this.#changedMidRun.has(id);

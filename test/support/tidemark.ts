@@ -86,7 +86,21 @@ export class Tidemark {
     const { address, namespace } = await temporalNamespace();
     const tidemark = new Tidemark(configuration, { ...env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
     for (let index = 0; index < workers; index += 1) tidemark.startWorker();
+    await Promise.all(tidemark.workers.map((_, index) => tidemark.workerReady(index + 1)));
     return tidemark;
+  }
+
+  /** Resolves when worker `number` (from 1) polls; throws with its log where it ended instead. */
+  async workerReady(number: number): Promise<void> {
+    const log = this.#workerLog(number);
+    await waitFor(`worker ${number}`, () => {
+      if (this.workers[number - 1]?.running !== true) throw new Error(`worker ${number} ended:\n${logTail(log)}`);
+      return readFileSync(log, 'utf8').includes('"event":"worker-ready"') ? true : null;
+    }, 60_000, log);
+  }
+
+  #workerLog(number: number): string {
+    return join(this.folder, `worker-${number}.log`);
   }
 
   /** `tidemark up`, with a Temporal of its own; resolves when it says that it is ready. */
@@ -109,7 +123,7 @@ export class Tidemark {
   }
 
   startWorker(env: Variables = {}): RunningProcess {
-    const log = join(this.folder, `worker-${this.workers.length + 1}.log`);
+    const log = this.#workerLog(this.workers.length + 1);
     const worker = startProcess(process.execPath, { args: [PROGRAM, 'worker'], env: { ...this.env, ...env }, cwd: this.folder, log });
     this.workers.push(worker);
     onFileEnd(async () => void (await worker.stop()));
@@ -154,8 +168,12 @@ export class Tidemark {
   async must(...args: string[]): Promise<Document> {
     const { code, json, stdout, stderr } = await this.run(...args);
     if (code === 0 && json !== null) return json;
-    const workers = this.workers.map((_, index) => logTail(join(this.folder, `worker-${index + 1}.log`), 1500)).join('\n');
-    throw new Error(`tidemark ${args.join(' ')} ended with ${code}:\n${stdout.slice(-4000)}\n${stderr.slice(-2000)}\nworkers:\n${workers}`);
+    throw new Error(`tidemark ${args.join(' ')} ended with ${code}:\n${stdout.slice(-4000)}\n${stderr.slice(-2000)}\n${this.workerTails()}`);
+  }
+
+  /** The end of each worker's log, for the message of a test that failed. */
+  workerTails(): string {
+    return this.workers.map((_, index) => `worker ${index + 1}:\n${logTail(this.#workerLog(index + 1), 1500)}`).join('\n');
   }
 
   /** Everything that commands, workers and `up` printed or wrote to log files, by file. */
