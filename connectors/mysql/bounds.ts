@@ -2,12 +2,12 @@
 import type { Column } from '../../schemas/table.ts';
 import type { Guarantee } from '../../schemas/position.ts';
 import type { StreamRead } from '../connector.ts';
-import { columnOf, compareExpression, literal, textExpression } from './columns.ts';
+import { compareExpression, cursorOf, literal, textExpression } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { compareOpen, readOpenTransactions, type OpenTransaction } from './open-transactions.ts';
 import { addHistory, boundBefore, earlierClock, type ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { placedRows, SELECT, SNAPSHOT } from './range.ts';
+import { beginSnapshot, placedRows, SELECT } from './range.ts';
 import type { Sight } from './server.ts';
 import { baseType } from './types.ts';
 
@@ -106,16 +106,16 @@ async function overlapped(connection: OpenConnection, stream: StreamRead, cursor
  * the clock, so that a row dated ahead does not hide those that follow it.
  */
 export async function takeBounds(connection: OpenConnection, ground: Ground, stream: StreamRead, state: ReadState | null): Promise<RunBounds> {
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
+  const cursor = cursorOf(stream);
   const exact = isExact(ground);
-  await connection.query(SNAPSHOT, stream.table.name);
+  await connection.query('COMMIT', stream.table.name);
   const before = await readClock(connection, stream, cursor);
   const seen = await readMax(connection, stream, cursor, withinFence(cursor, before.fence));
   const now = ground.sight.transactions ? await readOpenTransactions(connection) : [];
   const ahead = seen !== null && before.cursorNow !== null && await isLess(connection, cursor, before.cursorNow, seen);
   const entry = [before.now, ahead ? before.cursorNow : seen] as const;
 
-  await connection.query(SNAPSHOT, stream.table.name);
+  await beginSnapshot(connection, stream.table.name);
   const clock = await readClock(connection, stream, cursor);
   const bound = await readMax(connection, stream, cursor, withinFence(cursor, clock.fence));
   const max = await readMax(connection, stream, cursor, placedRows(cursor));

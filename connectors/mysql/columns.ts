@@ -1,6 +1,7 @@
 /** Each column in SQL: how it is selected, how it is compared, and how a value read from it is written back as a literal. */
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column, TableShape } from '../../schemas/table.ts';
+import type { StreamRead } from '../connector.ts';
 import { quoteName, quoteText } from './quoting.ts';
 import { baseType } from './types.ts';
 
@@ -8,6 +9,20 @@ export function columnOf(table: TableShape, name: string): Column {
   const column = table.columns.find((each) => each.name === name);
   if (column !== undefined) return column;
   throw new TidemarkError('source.column_missing', `Table ${table.schema}.${table.name} has no column ${name}.`);
+}
+
+/**
+ * The cursor of a stream that has one. Throws `source.cursor_missing`, and `source.cursor_unusable` for a column whose order says nothing
+ * about when a row came: a new text may sort before the watermark ('10' before '9'), and no later read would find it.
+ */
+export function cursorOf(stream: StreamRead): Column {
+  const { table, cursor } = stream;
+  const column = table.columns.find((each) => each.name === cursor);
+  if (column === undefined) throw new TidemarkError('source.cursor_missing', `Table ${table.schema}.${table.name} has no column ${cursor ?? ''} to serve as cursor.`);
+  if (column.order === 'time' || column.order === 'number') return column;
+  throw new TidemarkError('source.cursor_unusable', `Column ${column.name} of ${table.schema}.${table.name} is ${column.nativeType}, which can't serve as cursor.`, {
+    hint: 'Choose a column of times or numbers that grows, or none: then each run reads the whole table.',
+  });
 }
 
 /**

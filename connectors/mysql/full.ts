@@ -7,7 +7,7 @@ import { isoClock } from './incremental.ts';
 import { compareOpen, readOpenTransactions } from './open-transactions.ts';
 import type { ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { after, keyColumns, orderBy, SELECT, selectRows, SNAPSHOT, textList, upTo } from './range.ts';
+import { after, beginSnapshot, keyColumns, orderBy, SELECT, selectRows, textList, upTo } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { positionOf, stateOf, tableName } from './watermark.ts';
 
@@ -18,7 +18,6 @@ const WAIT_STEP_MS = 250;
 
 async function waitForOthers(source: Source): Promise<void> {
   const { connection } = source;
-  await connection.query(SNAPSHOT, 'open transactions');
   const until = Date.now() + WAIT_MS;
   const first = await readOpenTransactions(connection);
   let open = first ?? [];
@@ -57,7 +56,7 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
   const { connection } = source;
   const ground = await source.ground(stream.table);
   if (stream.cursor === null) {
-    await connection.query(SNAPSHOT, tableName(stream));
+    await beginSnapshot(connection, tableName(stream));
     const [clock] = await connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
     const digest = await digestRows(connection, stream, ['TRUE']);
     const state: ReadState = { ...NO_CURSOR, key: [...stream.key], tail: { from: null, partial: false, max: null, digest } };
@@ -79,6 +78,6 @@ export async function readPart(source: Source, stream: StreamRead, part: Part): 
     ...(part.from === null ? [] : [after(key, part.from)]),
     ...(part.to === null ? [] : [upTo(key, part.to)]),
   ];
-  await source.connection.query(SNAPSHOT, tableName(stream));
+  await beginSnapshot(source.connection, tableName(stream));
   return rowsOf(source, stream, [selectRows(stream, conditions.length === 0 ? 'TRUE' : conditions.map((each) => `(${each})`).join(' AND '))]);
 }

@@ -3,11 +3,11 @@ import type { Column } from '../../schemas/table.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { BatchLimits, IncrementalRead, StreamRead } from '../connector.ts';
 import { futureRows, takeBounds } from './bounds.ts';
-import { columnOf, compareExpression, literal } from './columns.ts';
+import { compareExpression, cursorOf, literal } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { parsePosition, type ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { after, fromAny, keyColumns, orderBy, placedRows, selectRows, SELECT, SNAPSHOT, textList, unplacedRows, upTo } from './range.ts';
+import { after, beginSnapshot, fromAny, keyColumns, orderBy, placedRows, SELECT, selectRows, textList, unplacedRows, upTo } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { checkHistory, positionOf, stateOf, tableName } from './watermark.ts';
 
@@ -25,7 +25,7 @@ function notBeyond(cursor: Column, bound: string): string {
 /** Cuts at the row `rowsMax` of the range; rows of a keyless table that share a cursor value stay together. */
 async function cutBatch(connection: OpenConnection, stream: StreamRead, from: string, bound: string | null, rowsMax: number): Promise<Cut> {
   if (bound === null) return { where: null, at: null };
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
+  const cursor = cursorOf(stream);
   const columns = [cursor, ...keyColumns(stream)];
   const range = `${from} AND ${notBeyond(cursor, bound)}`;
   const ends = await connection.query(
@@ -45,7 +45,7 @@ async function countRows(connection: OpenConnection, stream: StreamRead, where: 
 
 async function firstBatch(source: Source, stream: StreamRead, state: ReadState | null, limits: BatchLimits): Promise<IncrementalRead> {
   const { connection } = source;
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
+  const cursor = cursorOf(stream);
   const bounds = await takeBounds(connection, await source.ground(stream.table), stream, state);
   const next = await stateOf(connection, stream, bounds, state);
   const cut = await cutBatch(connection, stream, fromAny(cursor, bounds.from), bounds.bound, limits.rowsMax);
@@ -66,8 +66,8 @@ async function firstBatch(source: Source, stream: StreamRead, state: ReadState |
 /** A run that is under way: the next rows up to its bound, in a snapshot of their own. */
 async function laterBatch(source: Source, stream: StreamRead, state: ReadState, run: NonNullable<ReadState['run']>, limits: BatchLimits): Promise<IncrementalRead> {
   const { connection } = source;
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
-  await connection.query(SNAPSHOT, tableName(stream));
+  const cursor = cursorOf(stream);
+  await beginSnapshot(connection, tableName(stream));
   const [clock] = await connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
   const columns = [cursor, ...keyColumns(stream)];
   const cut = await cutBatch(connection, stream, after(columns, [run.at.cursor, ...run.at.key]), run.bound, limits.rowsMax);

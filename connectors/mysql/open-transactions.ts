@@ -1,13 +1,14 @@
 /**
  * Which transactions and statements of others may yet bring rows that are older than what is already visible.
  *
- * A row's time or number is drawn when its statement runs and becomes visible when its transaction commits. A transaction that has
- * written stands in innodb_trx with the second it began. A statement's NOW() is fixed before its transaction begins (it may wait for a
+ * A row's time or number is drawn when its statement runs and becomes visible when its transaction commits. A transaction
+ * stands in innodb_trx with the second it began. A statement's NOW() is fixed before its transaction begins (it may wait for a
  * lock in between), so running statements count too. Read-only transactions and this connection's own bring nothing.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { OpenConnection } from './connection.ts';
+import { beginSnapshot, snapshotsOf } from './range.ts';
 
 /** `start`: UTC, `YYYY-MM-DD HH:MM:SS.ffffff`; null where it can't be known (a prepared transaction that no thread owns). */
 export interface OpenTransaction {
@@ -25,11 +26,14 @@ const REMEMBERED_MAX = 64;
  * trx_started is in the system's zone. In the hour that autumn repeats, the earlier of the two readings is taken.
  */
 const STARTED_UTC = "CONVERT_TZ(trx_started,'SYSTEM','+00:00')";
-const TRANSACTIONS = `trx_id, trx_mysql_thread_id, CAST(
+/**
+ * One that has not written yet counts too: an application may have taken its row's time already. Its id is not its own for long
+ * (the server reuses it), so the start is part of what identifies it.
+ */
+const TRANSACTIONS = `CONCAT(trx_id, '@', trx_started), trx_mysql_thread_id, CAST(
     IF(CONVERT_TZ(${STARTED_UTC} - INTERVAL 1 HOUR,'+00:00','SYSTEM') = trx_started, ${STARTED_UTC} - INTERVAL 1 HOUR, ${STARTED_UTC})
     - INTERVAL ${GRANULARITY_S} SECOND AS DATETIME(6)), trx_query,
-    trx_mysql_thread_id <> CONNECTION_ID() AND trx_is_read_only = 0
-      AND (trx_rows_modified > 0 OR trx_state <> 'RUNNING' OR trx_mysql_thread_id = 0)
+    trx_mysql_thread_id = CONNECTION_ID(), trx_is_read_only = 0
   FROM information_schema.innodb_trx`;
 
 const STATEMENTS = `SELECT /* tidemark */ id, CAST(UTC_TIMESTAMP(6) - INTERVAL time + ${GRANULARITY_S} SECOND AS DATETIME(6))
@@ -37,34 +41,42 @@ const STATEMENTS = `SELECT /* tidemark */ id, CAST(UTC_TIMESTAMP(6) - INTERVAL t
   WHERE id <> CONNECTION_ID() AND command IN ('Query','Execute') AND time IS NOT NULL
     AND COALESCE(info,'') NOT LIKE 'SELECT /* tidemark%'`;
 
-/** innodb_trx is a copy that the server renews at most every 100 ms, and not while others keep reading it. */
-const STALE_RETRY_MS = 130;
-const STALE_RETRIES = 15;
+/**
+ * innodb_trx is a copy that the server renews only when nobody has read it for 100 ms. So that many readers don't keep it stale for
+ * each other, waits are random and grow.
+ */
+const STALE_WAIT_MS = 110;
+const STALE_RETRIES = 7;
 
 /**
- * The copy is fresh if it shows this very statement running, which carries a word that no earlier one had.
- * Null: it stayed stale.
+ * The copy is fresh if it shows this very statement, which carries a word that no earlier one had. It is also fresh if it shows this
+ * connection idle in its first transaction: that one began after the statements were read. Null: it stayed stale.
  */
-async function readTransactions(connection: OpenConnection): Promise<readonly OpenTransaction[] | null> {
+async function readTransactions(connection: OpenConnection, first: boolean): Promise<readonly OpenTransaction[] | null> {
   for (let attempt = 0; attempt < STALE_RETRIES; attempt += 1) {
     const word = randomUUID();
     const rows = await connection.query(`SELECT /* tidemark ${word} */ ${TRANSACTIONS}`, 'open transactions');
-    const fresh = rows.some(([, , , query]) => query?.includes(word) === true);
-    const others = rows.filter((row) => row[4] === '1');
-    if (fresh) return others.map(([id, thread, start]) => ({ id: id ?? '', thread: thread ?? '', start: thread === '0' ? null : (start ?? null) }));
-    await setTimeout(STALE_RETRY_MS * (1 + Math.random()));
+    const own = rows.find(([, , , , isOwn]) => isOwn === '1');
+    const fresh = own !== undefined && (own[3]?.includes(word) === true || (first && own[3] === null));
+    if (fresh) {
+      return rows.filter(([, , , , isOwn, writes]) => isOwn === '0' && writes === '1')
+        .map(([id, thread, start]) => ({ id: id ?? '', thread: thread ?? '', start: thread === '0' ? null : (start ?? null) }));
+    }
+    await setTimeout(STALE_WAIT_MS * (1 + Math.random()) * 2 ** Math.min(attempt, 3));
   }
   return null;
 }
 
 /**
- * Reads what is open now; needs PROCESS, and an open transaction of this connection. Null: the server did not show it.
- * Statements come first: whatever is in a statement then and idle afterwards has written, and stands in innodb_trx.
+ * Reads what is open now, and leaves a transaction of its own open; needs PROCESS. Null: the server did not show it.
+ * Statements come first: whatever is in a statement then and idle afterwards stands in innodb_trx.
  */
 export async function readOpenTransactions(connection: OpenConnection): Promise<readonly OpenTransaction[] | null> {
   const statements = (await connection.query(STATEMENTS, 'the process list'))
     .map(([thread, start]) => ({ id: 's', thread: thread ?? '', start: start ?? null }));
-  const transactions = await readTransactions(connection);
+  const first = snapshotsOf(connection) === 0;
+  await beginSnapshot(connection, 'open transactions');
+  const transactions = await readTransactions(connection, first);
   if (transactions === null) return null;
   const open = [...statements, ...transactions.map((each) => withEarlierStart(each, statements))];
   if (open.length <= REMEMBERED_MAX) return open;

@@ -1,6 +1,7 @@
 /** Ranges of (cursor, key) as SQL conditions. */
 import type { Column } from '../../schemas/table.ts';
 import type { StreamRead } from '../connector.ts';
+import type { OpenConnection } from './connection.ts';
 import { columnOf, compareExpression, literal, selectExpression, textExpression } from './columns.ts';
 import { quoteTable } from './quoting.ts';
 import { baseType } from './types.ts';
@@ -8,7 +9,18 @@ import { baseType } from './types.ts';
 /** Marks our statements in the process list, so that our own reads don't count as open transactions. */
 export const SELECT = 'SELECT /* tidemark */';
 
-export const SNAPSHOT = 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY';
+const snapshots = new WeakMap<OpenConnection, number>();
+
+/** Begins a transaction that sees the rows as of now; ends the one before. */
+export async function beginSnapshot(connection: OpenConnection, what: string): Promise<void> {
+  snapshots.set(connection, snapshotsOf(connection) + 1);
+  await connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY', what);
+}
+
+/** How many this connection has begun. */
+export function snapshotsOf(connection: OpenConnection): number {
+  return snapshots.get(connection) ?? 0;
+}
 
 /** `a > x`, `(a > x OR (a = x AND b > y)) AND a >= x`, ...: MySQL finds no range in row-value comparisons, but does in these. */
 function beyond(columns: readonly Column[], values: readonly string[], operator: '>' | '<', inclusive: boolean): string {

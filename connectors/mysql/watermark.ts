@@ -3,7 +3,7 @@ import type { Position } from '../../schemas/position.ts';
 import type { Column } from '../../schemas/table.ts';
 import type { StreamRead } from '../connector.ts';
 import type { RunBounds } from './bounds.ts';
-import { columnOf, compareExpression, literal } from './columns.ts';
+import { compareExpression, cursorOf, literal } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { digestRows } from './digest.ts';
 import { lost, type ReadState } from './position-state.ts';
@@ -76,7 +76,7 @@ async function readLast(connection: OpenConnection, stream: StreamRead, cursor: 
 
 /** The state a run ends with, made in its first snapshot. `previous` keeps the watermark from moving back where rows were deleted. */
 export async function stateOf(connection: OpenConnection, stream: StreamRead, bounds: RunBounds, previous: ReadState | null): Promise<ReadState> {
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
+  const cursor = cursorOf(stream);
   const made = (await readMark(connection, stream)).made;
   const was = previous?.bound ?? null;
   let bound = bounds.bound;
@@ -100,7 +100,7 @@ export async function stateOf(connection: OpenConnection, stream: StreamRead, bo
 }
 
 async function someLastRowExists(connection: OpenConnection, stream: StreamRead, state: ReadState): Promise<boolean> {
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
+  const cursor = cursorOf(stream);
   const key = keyColumns(stream);
   const rows = state.last.map(([at = '', ...values]) => {
     const equal = key.map((column, index) => `${compareExpression(column)} = ${literal(column, values[index] ?? '')}`);
@@ -121,7 +121,7 @@ function hasRewound(mark: TableMark, stream: StreamRead, state: ReadState): bool
  * `source.history_lost` for a table that was made anew with other rows, or a counter that has gone back.
  */
 export async function checkHistory(connection: OpenConnection, stream: StreamRead, state: ReadState): Promise<void> {
-  const cursor = columnOf(stream.table, stream.cursor ?? '');
+  const cursor = cursorOf(stream);
   const was = state.cursor;
   const same = was !== null && was.name === cursor.name && was.family === cursorFamily(cursor) && was.fraction <= fractionDigits(cursor);
   if (!same || JSON.stringify(state.key) !== JSON.stringify(stream.key)) {
@@ -138,7 +138,7 @@ export async function checkHistory(connection: OpenConnection, stream: StreamRea
 /** The watermark for people: ISO 8601, with Z where the column has a zone. */
 export function displayOf(stream: StreamRead, value: string | null): string | null {
   if (value === null || stream.cursor === null) return null;
-  const cursor = columnOf(stream.table, stream.cursor);
+  const cursor = cursorOf(stream);
   if (cursor.order !== 'time') return value;
   return value.replace(' ', 'T') + (baseType(cursor) === 'timestamp' ? 'Z' : '');
 }
