@@ -225,7 +225,7 @@ function driverSettings(connection: PostgresConnection, options: SessionOptions,
     // A function, so that the driver neither keeps the password in its settings nor looks for one in the environment.
     password: () => connection.password ?? '',
     // `host` is what the certificate is checked against: the driver hands over a socket that is already connected.
-    ssl: mode === 'disable' ? false : ({ host: connection.host, ca: connection.tls?.ca, rejectUnauthorized: mode === 'verify-full', minVersion: 'TLSv1.2' } as pg.ClientConfig['ssl']),
+    ssl: mode === 'disable' ? false : ({ host: connection.host, ca: connection.tls?.ca, rejectUnauthorized: mode === 'verify-full', minVersion: 'TLSv1.2' }),
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs,
     keepAlive: true,
@@ -233,5 +233,5 @@ function driverSettings(connection: PostgresConnection, options: SessionOptions,
     stream: () => socket,
     // Every value stays the server's text.
     types: { getTypeParser: () => (value: string | Buffer) => value },
-  } as pg.ClientConfig;
+  };
 }

@@ -3,7 +3,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import type { BatchLimits, FullPlan, Part, RowFormat, StreamRead } from '../connector.ts';
 import { type CopyOut, copyOut } from './copy.ts';
 import type { PostgresClient } from './client.ts';
-import { beginSnapshot, makeMark } from './incremental.ts';
+import { beginSnapshot, guaranteeOf, makeMark, usableFormat } from './incremental.ts';
 import { toPosition } from './position.ts';
 import { compare } from './range.ts';
 import { loadRelation, type Relation } from './relation.ts';
@@ -24,17 +24,17 @@ export async function planParts(client: PostgresClient, stream: StreamRead, limi
   const before = await readBefore(client, relation, stream);
   try {
     const snapshot = await beginSnapshot(client, relation.where);
-    const nothing: Bounds = { top: null, low: null, futureRows: 0 };
+    const nothing: Bounds = { top: null, low: null, futureRows: 0, outsideRows: '0' };
     const bounds = relation.order === null ? nothing : await readBounds(client, relation, relation.order, stream, before);
     const count = relation.order === null && relation.hasXmin ? await countRows(client, relation) : null;
     const parts = await cut(client, relation, limits.rowsMax, count);
     await client.rows(relation.where, 'COMMIT');
     // A row whose key changes while parts are read may be missed by all of them: the catch-up looks through the whole table.
-    const mark = { ...makeMark(null, stream, relation, relation.order, before, snapshot, bounds, true), open: true, count };
+    const mark = { ...makeMark(null, stream, relation, before, snapshot, bounds, { since: null, low: null, fresh: [], anywhere: null }), open: true, count };
     return {
       parts,
       position: toPosition(relation, { mark, run: null }),
-      guarantee: stream.cursor === null ? 'full refresh' : relation.hasXmin || !before.hidden ? 'exact' : `within ${stream.overlapSeconds}s`,
+      guarantee: stream.cursor === null ? 'full refresh' : guaranteeOf(relation, stream, before.hidden),
       asOf: snapshot.asOf,
     };
   } catch (error) {
@@ -53,7 +53,7 @@ export async function openPart(client: PostgresClient, stream: StreamRead, part:
   const condition = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
   try {
     await beginSnapshot(client, relation.where);
-    return copyOut(client, `SELECT ${relation.select} FROM ${relation.from}${condition}`, format === 'copy-binary' && relation.binary ? format : 'copy-text', relation.where);
+    return copyOut(client, `SELECT ${relation.select} FROM ${relation.from}${condition}`, usableFormat(relation, format), relation.where);
   } catch (error) {
     await client.rollback();
     throw error;

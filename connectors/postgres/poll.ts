@@ -2,11 +2,11 @@
 import type { Position } from '../../schemas/position.ts';
 import type { StreamRead } from '../connector.ts';
 import type { PostgresClient } from './client.ts';
-import { alwaysScanned, startOf } from './incremental.ts';
-import { type Mark, parsePosition } from './position.ts';
-import { newRows, outsideOrder } from './range.ts';
+import { type Mark, parsePosition, readState } from './position.ts';
+import { newRows } from './range.ts';
 import { literal, loadRelation, type Relation } from './relation.ts';
-import { readSnapshot, type Snapshot } from './snapshot.ts';
+import { alwaysScanned, mayBeScanned, startOf } from './run-start.ts';
+import { outsideOrder, readSnapshot, type Snapshot } from './snapshot.ts';
 
 /**
  * False only where it is certain. First without touching the table: if no transaction was begun or ended anywhere on the
@@ -16,17 +16,15 @@ import { readSnapshot, type Snapshot } from './snapshot.ts';
 export async function mayHaveNew(client: PostgresClient, stream: StreamRead, position: Position): Promise<boolean> {
   const where = `table ${stream.table.schema}.${stream.table.name}`;
   const snapshot = await readSnapshot(client, where);
-  const unchanged = snapshotOf(position) === fingerprint(snapshot) && position.server === client.server.identity && position.table === stream.table.identity;
-  if (unchanged && stream.table.kind !== 'view' && stream.table.kind !== 'other' && !midRun(position)) return false;
+  if (nothingWritten(client, stream, position, snapshot)) return false;
 
   const relation = await loadRelation(client, stream);
   const state = parsePosition(position, relation, where);
   if (state.run !== null || !relation.hasXmin) return true;
-  const clock = await client.row(where, 'SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS at');
-  const from = startOf(state.mark, snapshot, relation, relation.order, { at: clock.at ?? '0' });
-  if (from.since === null || from.scannedSince === null || from.fresh.length > 0) return true;
+  const from = await startOf(client, state.mark, snapshot, relation);
+  if (from.since === null || from.fresh.length > 0) return true;
   if (relation.order === null) return countChanged(client, relation, state.mark, from.since);
-  if (from.scan) return alwaysScanned(relation, relation.order) ? exists(client, relation, newRows(from.scannedSince, [])) : true;
+  if (from.anywhere !== null) return alwaysScanned(relation) ? exists(client, relation, from.anywhere) : true;
   const reach = from.low === null ? 'true' : `${relation.order.sql} >= ${literal(relation.order, from.low)}`;
   return exists(client, relation, `${newRows(from.since, [])} AND (${reach} OR ${outsideOrder(relation.order, null)})`);
 }
@@ -45,11 +43,10 @@ async function exists(client: PostgresClient, relation: Relation, condition: str
 
 const fingerprint = (snapshot: Pick<Snapshot, 'text' | 'started' | 'timeline'>): string => `${snapshot.text} ${snapshot.started} ${snapshot.timeline}`;
 
-/** The same for the snapshot of a stored position; null where it has another form. */
-function snapshotOf(position: Position): string | null {
-  const mark = position.state.mark;
-  if (typeof mark !== 'object' || mark === null || !('snapshot' in mark && 'started' in mark && 'timeline' in mark)) return null;
-  return fingerprint({ text: String(mark.snapshot), started: String(mark.started), timeline: mark.timeline === null ? null : String(mark.timeline) });
+/** Equal snapshots see equal rows: no transaction, not even one that changes a table's definition, lies between them. */
+function nothingWritten(client: PostgresClient, stream: StreamRead, position: Position, snapshot: Snapshot): boolean {
+  if (position.server !== client.server.identity || position.table !== stream.table.identity) return false;
+  const state = readState(position);
+  if (state === null || state.run !== null || !state.mark.versions || mayBeScanned(state.mark, snapshot.at)) return false;
+  return fingerprint({ ...state.mark, text: state.mark.snapshot }) === fingerprint(snapshot);
 }
-
-const midRun = (position: Position): boolean => position.state.run !== null;

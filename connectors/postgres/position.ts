@@ -9,7 +9,7 @@ const text = z.string().nullable();
 const markSchema = z.strictObject({
   /** Inclusive lower bound of the cursor; null: no bound. */
   low: text,
-  /** Highest cursor value within the future limit. */
+  /** Highest cursor value within the future limit that was ever seen. */
   top: text,
   /** `xmin:xmax:xip,...` of the snapshot. */
   snapshot: z.string(),
@@ -20,12 +20,20 @@ const markSchema = z.strictObject({
   timeline: text,
   /** Another transaction was open, or could have been: the next run also looks for new rows below `low`. */
   open: z.boolean(),
-  /** The last look at the whole table: from which transaction on, and when (source's clock, microseconds). */
-  scanned: z.strictObject({ since: z.string(), at: z.string() }),
+  /**
+   * The last look at the whole table: from which transaction on rows have not been looked for everywhere, when that was
+   * (source's clock, microseconds), and what the runs after it read, newest first: from which transaction on, from which
+   * cursor on.
+   */
+  scanned: z.strictObject({ since: z.string(), at: z.string(), runs: z.array(z.strictObject({ since: z.string(), low: text })) }),
+  /** Rows without a place in the cursor's order (NULL, beyond `fence`, -infinity), counted up to a limit. */
+  outside: z.strictObject({ fence: text, rows: z.string() }),
   /** OIDs of the tables that hold the rows, so that an attached partition is noticed. */
   leaves: z.string(),
   /** Rows, for a stream without cursor. */
   count: text,
+  /** Row versions were visible: the bounds are made for them. */
+  versions: z.boolean(),
   /** Earlier lower bounds with their time, newest first: only for relations without row versions. */
   history: z.array(z.strictObject({ at: z.string(), low: text })),
 });
@@ -40,6 +48,10 @@ const runSchema = z.strictObject({
   upper: z.string(),
   /** Cursor and key of the last row of the batches so far. */
   at: z.array(z.string()),
+  /** The higher of the first of `at` and the top before this run: what people see. */
+  shown: z.string(),
+  /** At the run's first snapshot sessions hid their transactions. */
+  hidden: z.boolean(),
 });
 
 const stateSchema = z.strictObject({
@@ -70,9 +82,8 @@ export function parsePosition(position: Position, owner: PositionOwner, where: s
   if (position.table !== owner.table) {
     throw historyLost(`${where}: the table was dropped and made again since the stored position was taken.`);
   }
-  const parsed = stateSchema.safeParse(position.state);
-  if (!parsed.success) throw historyLost(`${where}: the stored position can't be read.`);
-  const state = parsed.data;
+  const state = readState(position);
+  if (state === null) throw historyLost(`${where}: the stored position can't be read.`);
   if (state.cursor !== owner.cursor || (owner.cursorType !== null && !sameOrder(state.type, owner.cursorType))) {
     throw new TidemarkError('source.schema_changed', `${where}: the stored position is of cursor ${state.cursor ?? '(none)'} ${state.type ?? ''}, the stream now has ${owner.cursor ?? '(none)'} ${owner.cursorType ?? ''}.`, {
       hint: 'A position can\'t be carried over to another cursor or type: plan a full sync of the stream.',
@@ -81,12 +92,17 @@ export function parsePosition(position: Position, owner: PositionOwner, where: s
   return state;
 }
 
+/** Null where the position was not written by this connector in this version of the format. */
+export function readState(position: Position): State | null {
+  return stateSchema.safeParse(position.state).data ?? null;
+}
+
 export function historyLost(message: string): TidemarkError {
   return new TidemarkError('source.history_lost', message, { hint: 'Nothing starts over by itself: plan a full sync of the stream.' });
 }
 
 export function toPosition(owner: PositionOwner, state: Omit<State, 'v' | 'cursor' | 'type'>): Position {
-  const shown = state.run === null ? state.mark.top : (state.run.at[0] ?? null);
+  const shown = state.run === null ? state.mark.top : state.run.shown;
   return {
     server: owner.server,
     table: owner.table,

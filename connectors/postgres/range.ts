@@ -1,7 +1,6 @@
 /** Which rows a read takes, as conditions of one SELECT: a row that meets several of them still comes once. */
 import type { PostgresClient } from './client.ts';
 import { literal, type OrderedColumn, type Relation } from './relation.ts';
-import { belowAll, beyondFence } from './snapshot.ts';
 
 /** A position in the order `(cursor, key)`, or `(key)` in a full build: one text for each column. */
 export type Tuple = readonly string[];
@@ -11,9 +10,27 @@ export function newRows(since: bigint | null, fresh: readonly string[]): string 
   if (since === null) return 'true';
   // Frozen rows of an earlier epoch may carry an id that looks like one of the future: age 0 or less is none of ours.
   // The sub-select is evaluated once, not for each row.
-  const written = `age(xmin) BETWEEN 1 AND (SELECT age('${BigInt.asUintN(32, since)}'::xid))`;
+  const written = `age(xmin) BETWEEN 1 AND (SELECT age('${xid(since)}'::xid))`;
   return fresh.length === 0 ? written : `(${written} OR tableoid IN (${fresh.map((oid) => `${BigInt(oid)}`).join(', ')}))`;
 }
+
+/** What a run read: rows of transactions from `since` on, with a cursor from `low` on (null: whatever its cursor). */
+export interface PastRun {
+  readonly since: string;
+  readonly low: string | null;
+}
+
+/**
+ * Rows that past runs (newest first) could see but passed over, because their cursor lay below the bound. A version written
+ * before a run's successor's `since` was complete when that run read, so the run whose window it falls in decides.
+ */
+export function passedOver(order: OrderedColumn, scannedSince: bigint, runs: readonly PastRun[]): string {
+  if (runs.length === 0) return 'false';
+  const lows = runs.map(({ since, low }) => `WHEN age(xmin) <= (SELECT age('${xid(BigInt(since))}'::xid)) THEN ${low === null ? 'NULL' : literal(order, low)}`);
+  return `(${newRows(scannedSince, [])} AND ${order.sql} < CASE ${lows.join(' ')} END)`;
+}
+
+const xid = (full: bigint): string => BigInt.asUintN(32, full).toString();
 
 /** `(columns) op (values)`, led by a comparison of the first column alone, which any index on it can serve. */
 export function compare(columns: readonly OrderedColumn[], op: '>' | '<=', values: Tuple): string {
@@ -42,11 +59,6 @@ export function inRange(order: OrderedColumn, columns: readonly OrderedColumn[],
   const lower = spec.after !== null ? compare(columns, '>', spec.after) : spec.low !== null ? `${order.sql} >= ${literal(order, spec.low)}` : 'true';
   const upper = end !== null ? compare(columns, '<=', end) : `${order.sql} <= ${literal(order, spec.upper)}`;
   return `${lower} AND ${upper}`;
-}
-
-/** Rows that have no place between bounds: without a cursor, beyond the fence, below everything. */
-export function outsideOrder(order: OrderedColumn, fence: string | null): string {
-  return [`${order.sql} IS NULL`, beyondFence(order, fence), belowAll(order)].filter((part) => part !== null).join(' OR ');
 }
 
 /** Order of paging: the cursor and then the key; only the cursor where the key can't page, so that equal values stay together. */

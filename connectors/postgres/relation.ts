@@ -59,6 +59,11 @@ const CURSOR_BASES = new Set(['timestamptz', 'timestamp', 'date', 'int2', 'int4'
 const INFINITE = new Set(['timestamptz', 'timestamp', 'date', 'float4', 'float8']);
 const BYTE_ORDERED = new Set(['text', 'varchar', 'bpchar']);
 
+/** New rows are expected to have higher values than old ones. */
+export function grows(order: OrderedColumn): boolean {
+  return !BYTE_ORDERED.has(order.base) && order.base !== 'uuid';
+}
+
 /** Throws `source.table_missing`, `source.column_missing`, `source.cursor_missing`, `source.cursor_unusable`, `source.key_missing`. */
 export async function loadRelation(client: PostgresClient, stream: StreamRead): Promise<Relation> {
   const { schema, name } = stream.table;

@@ -13,8 +13,8 @@ import { historyLost, type Mark } from './position.ts';
 import { literal, type OrderedColumn, type Relation } from './relation.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 
-/** Counting stops here: `status` only needs to know that there are such rows. */
-const FUTURE_ROWS_MAX = 10_000;
+/** Counting stops here: at so many rows outside the order the table is looked through in each run. */
+export const OUTSIDE_ROWS_MAX = 100_000;
 /** Reads compare transaction ids of 32 bits; beyond half their range a position can't be compared any more. */
 const XID_REACH = 2n ** 31n - 2n ** 24n;
 /** Transaction ids that a crash may hand out a second time: far more than are begun between two flushes of the log. */
@@ -39,6 +39,8 @@ export interface Before {
 
 export interface Snapshot {
   readonly asOf: string;
+  /** The clock in microseconds since 1970. */
+  readonly at: string;
   /** `xmin:xmax:xip,...` */
   readonly text: string;
   readonly started: string;
@@ -51,6 +53,8 @@ export interface Bounds {
   readonly top: string | null;
   readonly low: string | null;
   readonly futureRows: number;
+  /** Rows that {@link outsideOrder} takes, up to {@link OUTSIDE_ROWS_MAX}. */
+  readonly outsideRows: string;
 }
 
 export const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(':')[0] ?? '0');
@@ -88,37 +92,54 @@ const ACTIVITY = `pg_is_in_recovery() AS standby,
 /** The snapshot of the transaction it runs in. */
 export async function readSnapshot(client: PostgresClient, where: string): Promise<Snapshot> {
   const row = await client.row(where, `SELECT ${client.server.version >= 130_000 ? 'pg_current_snapshot()' : 'txid_current_snapshot()'} AS snapshot,
-    to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS as_of, pg_is_in_recovery() AS standby,
+    to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS as_of, ${microseconds('clock_timestamp()')} AS at, pg_is_in_recovery() AS standby,
     pg_postmaster_start_time() || coalesce('/' || (SELECT min(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'), '') AS started,
     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0' AS wal,
     CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline`);
-  return { asOf: row.as_of ?? '', text: row.snapshot ?? '', started: row.started ?? '', wal: row.wal ?? '0', timeline: row.timeline ?? null, standby: row.standby === 't' };
+  return { asOf: row.as_of ?? '', at: row.at ?? '0', text: row.snapshot ?? '', started: row.started ?? '', wal: row.wal ?? '0', timeline: row.timeline ?? null, standby: row.standby === 't' };
 }
 
 /** Upper bound of a run that starts in this snapshot, and the lower bound of the next one. */
 export async function readBounds(client: PostgresClient, relation: Relation, order: OrderedColumn, stream: StreamRead, before: Before): Promise<Bounds> {
-  const beyond = beyondFence(order, before.fence);
   const row = await client.row(relation.where, `SELECT ${topOf(relation, order, before.fence)} AS top,
-    ${beyond === null ? '0' : `(SELECT count(*) FROM (SELECT FROM ${relation.from} WHERE ${beyond} LIMIT ${FUTURE_ROWS_MAX}) f)`} AS future`);
+    ${countOf(relation, beyondFence(order, before.fence) ?? 'false')} AS future, ${countOf(relation, outsideOrder(order, before.fence))} AS outside`);
   const top = row.top ?? null;
   const low = before.clock !== null && top !== null ? await overlapped(client, relation, order, stream, before, top) : before.top;
-  return { top, low, futureRows: Number(row.future) };
+  return { top, low, futureRows: Number(row.future), outsideRows: row.outside ?? '0' };
+}
+
+/** The later of two values in the cursor's own order. */
+export async function laterOf(client: PostgresClient, relation: Relation, order: OrderedColumn, a: string | null, b: string): Promise<string> {
+  if (a === null || a === b) return b;
+  const collated = order.sql.endsWith('COLLATE "C"') ? ' COLLATE "C"' : '';
+  const row = await client.row(relation.where, `SELECT greatest(${literal(order, a)}${collated}, ${literal(order, b)}${collated})::text AS later`);
+  return row.later ?? b;
+}
+
+/** A count as an SQL expression that stops at {@link OUTSIDE_ROWS_MAX}. */
+export function countOf(relation: Relation, condition: string): string {
+  return `(SELECT count(*) FROM (SELECT FROM ${relation.from} WHERE ${condition} LIMIT ${OUTSIDE_ROWS_MAX}) f)`;
+}
+
+/** Rows that have no place between bounds: without a cursor, beyond the fence, below everything. */
+export function outsideOrder(order: OrderedColumn, fence: string | null): string {
+  return [`${order.sql} IS NULL`, beyondFence(order, fence), belowAll(order)].filter((part) => part !== null).join(' OR ');
 }
 
 /** Rows within the fence: the condition that both the bound and the read use. */
-export function withinFence(order: OrderedColumn, fence: string | null): string {
+function withinFence(order: OrderedColumn, fence: string | null): string {
   if (fence !== null) return `${order.sql} <= ${literal(order, fence)}`;
   return UNBOUNDED_BASES.has(order.base) ? `${order.sql} < ${literal(order, order.infinite ? 'Infinity' : 'NaN')}` : `${order.sql} IS NOT NULL`;
 }
 
 /** The opposite of {@link withinFence} among rows with a cursor; null where no value is beyond. */
-export function beyondFence(order: OrderedColumn, fence: string | null): string | null {
+function beyondFence(order: OrderedColumn, fence: string | null): string | null {
   if (fence !== null) return `${order.sql} > ${literal(order, fence)}`;
   return UNBOUNDED_BASES.has(order.base) ? `${order.sql} >= ${literal(order, order.infinite ? 'Infinity' : 'NaN')}` : null;
 }
 
 /** Rows below every bound, whenever they are written; null where the type has no such value. */
-export function belowAll(order: OrderedColumn): string | null {
+function belowAll(order: OrderedColumn): string | null {
   return order.infinite ? `${order.sql} = ${literal(order, '-infinity')}` : null;
 }
 
