@@ -1,0 +1,177 @@
+/**
+ * The worker's side of a reader process. A hung or crashed driver becomes an error after a bounded time; the worker never waits for
+ * the driver itself. Aborting kills the process: the driver has no cancel, and the server stops a statement whose client is gone.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { Socket } from 'node:net';
+import type { TidemarkError } from '../../schemas/errors.ts';
+import { cancelled, fromNative, readerEnded, statementTimeout } from './errors.ts';
+import type { DigestAnswer, NativeError, ReaderReply, ReaderRequest, ReadRequest, ServerAnswer, Statement } from './reader-protocol.ts';
+import { ROWS_FD } from './reader-protocol.ts';
+import { RowStream } from './row-stream.ts';
+
+/** A request without its id. */
+type Unsent<Request> = Request extends ReaderRequest ? Omit<Request, 'id'> : never;
+
+interface Pending {
+  readonly id: number;
+  readonly onReply: (reply: ReaderReply) => void;
+  readonly onEnd: (error: TidemarkError) => void;
+}
+
+export type Row = readonly (string | number | boolean | null)[];
+
+const CLOSE_MS = 2_000;
+/** Time that the server's own limit gets before the process is killed. */
+const GRACE_MS = 2_000;
+
+export class Reader {
+  readonly #child: ChildProcess;
+  readonly #signal: AbortSignal;
+  readonly #rows: Socket;
+  #pending: Pending | null = null;
+  #stream: RowStream | null = null;
+  #ended: TidemarkError | null = null;
+  #lastId = 0;
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal;
+    // Without the worker's environment: it holds other sources' secrets.
+    this.#child = fork(join(import.meta.dirname, 'reader.ts'), [], {
+      env: { HOME: homedir(), LANG: 'C.UTF-8', TZ: 'UTC', DB2CODEPAGE: '1208' },
+      execArgv: [],
+      serialization: 'json',
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc', 'pipe'],
+    });
+    this.#rows = this.#child.stdio[ROWS_FD] as Socket;
+    this.#rows.pause();
+    this.#rows.on('error', () => this.#end(readerEnded()));
+    this.#child.on('message', (message) => this.#onReply(message as ReaderReply));
+    this.#child.on('error', () => this.#end(readerEnded()));
+    this.#child.on('exit', () => this.#end(readerEnded()));
+    signal.addEventListener('abort', this.#onAbort, { once: true });
+    if (signal.aborted) this.#onAbort();
+  }
+
+  get usable(): boolean {
+    return this.#ended === null;
+  }
+
+  /** Throws a {@link NativeFailure}; `onTimeout` where nothing answers in time. */
+  open(driver: string, connectionString: string, timeoutMs: number, onTimeout: () => TidemarkError): Promise<ServerAnswer> {
+    return this.#ask({ op: 'open', driver, connectionString }, timeoutMs, onTimeout);
+  }
+
+  query(statement: Statement, rowsMax: number, timeoutMs: number): Promise<readonly Row[]> {
+    return this.#ask({ op: 'query', ...statement, rowsMax, timeoutSeconds: wholeSeconds(timeoutMs) }, timeoutMs + GRACE_MS, statementTimeout);
+  }
+
+  digest(read: ReadRequest, timeoutMs: number): Promise<DigestAnswer> {
+    return this.#ask({ op: 'digest', read, timeoutSeconds: wholeSeconds(timeoutMs) }, timeoutMs + GRACE_MS, statementTimeout);
+  }
+
+  /** Resolves when the first statement has been executed. `subject` names the table in errors of the stream. */
+  read(read: ReadRequest, timeoutMs: number, subject: string): Promise<RowStream> {
+    const stream = new RowStream(this.#rows, {
+      timeoutMs: timeoutMs + GRACE_MS,
+      onTimeout: () => this.#end(statementTimeout()),
+      onDestroy: () => this.#end(cancelled()),
+    });
+    this.#stream = stream;
+    return new Promise((resolve, reject) => {
+      let opened = false;
+      const fail = (error: TidemarkError | NativeFailure): void => {
+        clearTimeout(timer);
+        if (!opened) stream.abandon();
+        if (opened) stream.destroy(error instanceof NativeFailure ? fromNative(error.native, subject) : error);
+        else reject(error);
+      };
+      const timer = setTimeout(() => this.#end(statementTimeout()), timeoutMs + GRACE_MS);
+      const onReply = (reply: ReaderReply): void => {
+        if (reply.event === 'opened') {
+          clearTimeout(timer);
+          opened = true;
+          resolve(stream);
+          return;
+        }
+        this.#pending = null;
+        if (reply.event === 'done') stream.finish(reply.rows, reply.bytes);
+        if (reply.event === 'failed') fail(new NativeFailure(reply.error));
+      };
+      this.#send({ op: 'read', read, timeoutSeconds: wholeSeconds(timeoutMs) }, { onReply, onEnd: fail });
+    });
+  }
+
+  /** Never throws; bounded. */
+  async close(): Promise<void> {
+    if (this.#ended === null && this.#pending === null) {
+      await this.#ask({ op: 'close' }, CLOSE_MS, readerEnded).catch(() => undefined);
+    }
+    this.#end(readerEnded());
+  }
+
+  readonly #onAbort = (): void => this.#end(cancelled());
+
+  #ask<Answer>(request: Unsent<ReaderRequest>, timeoutMs: number, onTimeout: () => TidemarkError): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.#end(onTimeout()), timeoutMs);
+      const onReply = (reply: ReaderReply): void => {
+        clearTimeout(timer);
+        this.#pending = null;
+        if (reply.event === 'answer') resolve(reply.value as Answer);
+        else if (reply.event === 'failed') reject(new NativeFailure(reply.error));
+      };
+      const onEnd = (error: TidemarkError): void => {
+        clearTimeout(timer);
+        reject(error);
+      };
+      this.#send(request, { onReply, onEnd });
+    });
+  }
+
+  #send(request: Unsent<ReaderRequest>, pending: Omit<Pending, 'id'>): void {
+    if (this.#ended !== null) return pending.onEnd(this.#ended);
+    if (this.#pending !== null) throw new Error('A session is for one call at a time.');
+    this.#lastId += 1;
+    const id = this.#lastId;
+    this.#pending = { id, ...pending };
+    this.#child.send({ id, ...request }, (error) => {
+      if (error !== null && this.#pending?.id === id) this.#end(readerEnded());
+    });
+  }
+
+  #onReply(reply: ReaderReply): void {
+    if (this.#pending?.id !== reply.id) return;
+    this.#pending.onReply(reply);
+    // After a crash inside the driver its handles can't be trusted.
+    if (reply.event === 'failed' && reply.error.fault === 'crash') this.#end(readerEnded());
+  }
+
+  #end(error: TidemarkError): void {
+    if (this.#ended !== null) return;
+    this.#ended = error;
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#child.kill('SIGKILL');
+    this.#rows.destroy();
+    const pending = this.#pending;
+    this.#pending = null;
+    pending?.onEnd(error);
+    if (this.#stream !== null && !this.#stream.complete) this.#stream.destroy(error);
+  }
+}
+
+/** The driver said no; the caller knows what it asked for and makes it a {@link TidemarkError}. */
+export class NativeFailure extends Error {
+  readonly native: NativeError;
+
+  constructor(native: NativeError) {
+    super('the native driver failed');
+    this.native = native;
+  }
+}
+
+function wholeSeconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
+}
