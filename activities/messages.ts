@@ -30,6 +30,8 @@ export interface CheckRequest extends RunRef {
   readonly scope: RunScope;
   /** 0 for the first poll of a run. */
   readonly poll: number;
+  /** Of a window: the interval it was started with. */
+  readonly everySeconds: number | null;
 }
 
 export interface CheckedSource {
@@ -37,6 +39,8 @@ export interface CheckedSource {
   readonly changed: readonly string[];
   /** How many were found complete, paused, parked or disabled, and need no workflow of their own. */
   readonly settled: number;
+  /** The source's schedule is not the one that this window was started by: it ends, and another takes over or none. */
+  readonly over: boolean;
   /** A run that a person asked for waits for this one. */
   readonly giveWay: boolean;
   /** Task queue of the source's activities and their priority, 1 first. */

@@ -168,6 +168,11 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
   const { engine } = deps;
   const source = await engine.destination.session('reading the catalog', (session) => findSource(session, request.source));
   if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${request.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
+  const queue = await deps.queueOf(source.settings.kind);
+  const priority = PRIORITY_KEYS[source.settings.priority];
+  if (request.trigger === 'window' && (!source.settings.enabled || source.settings.schedule.everySeconds !== request.everySeconds)) {
+    return { changed: [], settled: 0, over: true, giveWay: false, queue, priority };
+  }
   const streams = await chosenStreams(engine, request);
   const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source.paused, source.settings.enabled, request)]));
   const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
@@ -178,9 +183,10 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
   return {
     changed,
     settled: streams.length - changed.length,
+    over: false,
     giveWay: waiting.some((run) => run.trigger === 'manual'),
-    queue: await deps.queueOf(source.settings.kind),
-    priority: PRIORITY_KEYS[source.settings.priority],
+    queue,
+    priority,
   };
 }
 

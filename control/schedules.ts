@@ -22,12 +22,18 @@ export async function putSchedule(client: Client, source: SourceSettings, paused
   const options = scheduleOptions(source, paused);
   if (options === null) return removeSchedule(client, source.id);
   const handle = client.schedule.getHandle(options.scheduleId);
+  let changed = false;
   try {
-    await handle.update(() => ({ spec: options.spec, action: options.action, policies: options.policies, state: { paused } }));
+    await handle.update((previous) => {
+      changed = previous.action.type === 'startWorkflow' && JSON.stringify(previous.action.args) !== JSON.stringify(options.action.args);
+      return { spec: options.spec, action: options.action, policies: options.policies, state: { paused } };
+    });
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
     await client.schedule.create(options);
   }
+  // The window that runs ends at its next poll; without this the next one would wait for the next multiple of its length.
+  if (changed && !paused && isWindowed(source.schedule)) await handle.trigger();
 }
 
 export async function removeSchedule(client: Client, source: string): Promise<void> {
@@ -54,11 +60,15 @@ export function describeSchedule(schedule: Schedule): string | null {
   return schedule.everySeconds === null ? null : `every ${schedule.everySeconds}s`;
 }
 
+function isWindowed(schedule: Schedule): boolean {
+  return schedule.everySeconds !== null && schedule.everySeconds < WINDOW_BELOW_SECONDS;
+}
+
 function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptions | null {
   const { everySeconds, cron, timeZone } = source.schedule;
   if (!source.enabled || (everySeconds === null && cron === null)) return null;
-  const windowed = everySeconds !== null && everySeconds < WINDOW_BELOW_SECONDS;
-  const windowSeconds = windowed ? Math.ceil(WINDOW_SECONDS / everySeconds) * everySeconds : null;
+  const windowed = isWindowed(source.schedule);
+  const windowSeconds = windowed && everySeconds !== null ? Math.ceil(WINDOW_SECONDS / everySeconds) * everySeconds : null;
   const input: SyncInput = windowed ? { source: source.id, trigger: 'window', windowSeconds, everySeconds } : { source: source.id, trigger: 'schedule' };
   return {
     scheduleId: scheduleId(source.id),

@@ -1,5 +1,4 @@
-import { join } from 'node:path';
-import { bundleWorkflowCode, NativeConnection, Runtime, Worker, type WorkerOptions, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createRunActivities } from '../activities/run-activities.ts';
 import { createStreamActivities } from '../activities/stream-activities.ts';
 import type { Activities } from '../activities/activities.ts';
@@ -10,6 +9,7 @@ import { registerUrlSecrets } from '../runtime/secret-masking.ts';
 import { connectionOptions, connectTemporal, dataConverter, type TemporalConnection, type TemporalLocation } from '../runtime/temporal-client.ts';
 import { allQueues, MAIN_QUEUE, queueOf } from './task-queues.ts';
 import { createEngine, PART_ROWS_MAX, readCapabilities } from './wiring.ts';
+import { workflowBundle } from './workflow-bundle.ts';
 
 /** How many batches one worker process works on at once: each may hold two connections and a few MiB. */
 const ACTIVITIES_AT_ONCE = 12;
@@ -53,9 +53,9 @@ async function serve(settings: WorkerSettings, destination: Destination, client:
   const connection = await NativeConnection.connect(connectionOptions(settings.temporal.address));
   try {
     const queues = settings.queues ?? (await allQueues());
-    const workflowBundle = queues.includes(MAIN_QUEUE) ? await bundleWorkflows() : null;
+    const bundle = queues.includes(MAIN_QUEUE) ? { codePath: await workflowBundle() } : null;
     const activities = createActivities(settings, destination, client);
-    const workers = await Promise.all(queues.map((queue) => Worker.create({ ...options(settings), connection, taskQueue: queue, activities, ...(queue === MAIN_QUEUE && workflowBundle !== null ? { workflowBundle } : {}) })));
+    const workers = await Promise.all(queues.map((queue) => Worker.create({ ...options(settings), connection, taskQueue: queue, activities, ...(queue === MAIN_QUEUE && bundle !== null ? { workflowBundle: bundle } : {}) })));
     const running = Promise.all(workers.map((worker) => worker.run()));
     const stop = () => workers.forEach((worker) => worker.getState() === 'RUNNING' && worker.shutdown());
     settings.signal.addEventListener('abort', stop, { once: true });
@@ -87,13 +87,4 @@ function createActivities(settings: WorkerSettings, destination: Destination, cl
     ...createRunActivities({ engine, temporal: client.client, queueOf }),
     ...createStreamActivities({ engine, capabilitiesOf: (source) => readCapabilities(destination, source), partRowsMax: PART_ROWS_MAX }),
   };
-}
-
-/** Bundles workflow code once for all queues of the process. */
-export async function bundleWorkflows(): Promise<WorkflowBundleWithSourceMap> {
-  return bundleWorkflowCode({
-    workflowsPath: join(import.meta.dirname, '..', 'workflows', 'index.ts'),
-    failureConverterPath: dataConverter.failureConverterPath,
-    logger: temporalLogger(logger({ component: 'bundle', level: 'warn' })),
-  });
 }

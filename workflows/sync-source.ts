@@ -110,7 +110,7 @@ class SourceRun {
       if (rest > 0) await condition(() => this.#giveWay || this.#syncNow, rest);
       if (this.#giveWay) await this.#letOthersGo();
       this.#syncNow = false;
-      await this.pass();
+      if (!(await this.pass())) return;
     }
   }
 
@@ -120,24 +120,27 @@ class SourceRun {
     await this.takeTurn();
   }
 
-  /** One look at the source, and a child workflow for each stream that may have something new. */
-  async pass(): Promise<void> {
+  /** One look at the source, and a child workflow for each stream that may have something new. False where the window is over before its time. */
+  async pass(): Promise<boolean> {
     const { source, streams, full, trigger } = this.#request;
     this.#enter('polling');
-    const request = { runId: this.runId, source, trigger, scope: { streams, full }, poll: this.#polls++ };
+    const request = { runId: this.runId, source, trigger, scope: { streams, full }, poll: this.#polls++, everySeconds: this.#request.everySeconds };
     let checked: CheckedSource;
     try {
       checked = await (trigger === 'window' ? poll : question).checkSource(request);
     } catch (failure) {
       if (isCancellation(failure)) throw failure;
       const error = errorOf(failure);
+      if (trigger === 'window' && error.code === 'usage.unknown_source') return false;
       if (error.code.startsWith('usage.') || error.code.startsWith('target.')) throw failure;
       await bookkeeping.endSource({ ...request, error, status: statusAfter(error) });
-      return;
+      return true;
     }
+    if (checked.over) return false;
     if (checked.giveWay) this.#giveWay = true;
     this.#enter('syncing');
     await inParallel(checked.changed, STREAMS_IN_FLIGHT, (stream) => this.#syncOne(stream, request.poll, checked));
+    return true;
   }
 
   /** One stream's trouble is its own: its child has written it down, and its neighbours go on. */
