@@ -28,7 +28,7 @@ const CASES: readonly (readonly [string, string, string, string | null, RegExp])
   ['a value of the wrong type', FILE.replace('port: 5432', 'port: many'), 'config.invalid', 'sources[0].connection.port', /number|integer|port/i],
   ['a bad duration', FILE.replace('sources:', 'defaults:\n  poll_interval: soon\nsources:'), 'config.invalid', 'defaults.poll_interval', /30s|15s|1h|5m/],
   ['a missing variable', FILE.replace('HQ_PASSWORD', 'HQ_PASSWORD_NOT_SET'), 'config.variable_missing', 'sources[0].connection.password', /HQ_PASSWORD_NOT_SET/],
-  ['two sources with one id', FILE + FILE.slice(FILE.indexOf('  - id')), 'config.duplicate', null, /hq/],
+  ['two sources with one id', FILE + FILE.slice(FILE.indexOf('  - id')), 'config.duplicate', null, /sources\[0\]\.id/],
 ];
 
 describe.each(['validate', 'apply'] as const)('tidemark %s', (command) => {

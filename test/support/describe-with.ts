@@ -13,6 +13,8 @@ export interface Needs {
   readonly postgres?: true;
   readonly mariadb?: true;
   readonly temporal?: true;
+  /** The native driver, and Derby as its server. */
+  readonly db2?: true;
   /** Environment variable whose presence opts in. */
   readonly env?: string;
 }
@@ -25,7 +27,7 @@ export const servers = findServers(repositoryRoot);
 /** Why tests with these needs do not run here; null if they do. */
 export function skipReason(needs: Needs): string | null {
   if (needs.env !== undefined && !process.env[needs.env]) return `opt-in ${needs.env}`;
-  const missing = (['postgres', 'mariadb', 'temporal'] as const).filter((name) => needs[name] && servers[name] === null);
+  const missing = (['postgres', 'mariadb', 'temporal', 'db2'] as const).filter((name) => needs[name] && servers[name] === null);
   return missing.length === 0 ? null : `needs ${missing.join(', ')}`;
 }
 

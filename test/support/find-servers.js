@@ -5,6 +5,8 @@
 import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { findTemporal } from '../../scripts/bootstrap/temporal.js';
+import { DERBY_JARS, derbyFolder } from '../../scripts/derby-folder.js';
+import { driverFolder } from '../../scripts/db2-driver-folder.js';
 
 const executable = (file) => {
   try {
@@ -33,9 +35,16 @@ function findPostgres(root) {
   return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres'))) ?? null;
 }
 
+/** Derby stands in for Db2, which needs the native driver as well; the folder of Derby's jars. */
+function findDb2(env) {
+  const jars = derbyFolder();
+  const complete = DERBY_JARS.every((jar) => existsSync(join(jars, jar)));
+  return complete && which('java', env) !== null && existsSync(driverFolder()) ? jars : null;
+}
+
 /**
  * @param {string} root the checkout
- * @returns {{postgres: string|null, mariadb: string|null, temporal: string|null}} null where it is not there
+ * @returns {{postgres: string|null, mariadb: string|null, temporal: string|null, db2: string|null}} null where it is not there
  */
 export function findServers(root, env = process.env) {
   const mariadb = which('mariadbd', env);
@@ -43,5 +52,6 @@ export function findServers(root, env = process.env) {
     postgres: findPostgres(root),
     mariadb: mariadb !== null && which('mariadb-install-db', env) !== null ? mariadb : null,
     temporal: findTemporal(),
+    db2: findDb2(env),
   };
 }

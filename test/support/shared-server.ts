@@ -2,6 +2,7 @@
  * One server of each kind for a whole jest run, started by the first test file that asks, whichever of jest's processes that is.
  * The run's watchdog ends it.
  */
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { waitFor } from './processes.ts';
@@ -53,12 +54,9 @@ export async function sharedServer<T>(name: string, start: (folder: string) => P
   );
 }
 
-let serial = 0;
-
-/** A name that no other test file of the run uses. */
+/** A name that nothing else in the run has: test files share jest's processes, so a counter of one file would repeat. */
 export function uniqueName(prefix: string): string {
-  serial += 1;
-  return `${prefix}_${process.env['JEST_WORKER_ID'] ?? '0'}_${process.pid}_${serial}`;
+  return `${prefix}_${randomBytes(5).toString('hex')}`;
 }
 
 /** A new folder in the run's folder, removed with it. */
