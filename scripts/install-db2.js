@@ -14,9 +14,9 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, symlinkSync, wri
 import { homedir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { driverFolder, DRIVER_VERSION as VERSION } from './db2-driver-folder.js';
 import { cacheFolder, putInPlace, workFolder } from './bootstrap/cache.js';
 
-const VERSION = '4.0.1';
 const WHEEL_VERSION = '3.3.0';
 const IBM_SERVER = 'https://public.dhe.ibm.com/ibmdl/export/pub/software/data/db2/drivers/odbc_cli/';
 const PROBE_MS = 10_000;
@@ -24,7 +24,7 @@ const STEP_MS = 10 * 60_000;
 
 const checkout = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const cache = cacheFolder();
-const target = join(cache, 'db2-driver', `ibm_db-${VERSION}-${process.platform}-${process.arch}`);
+const target = driverFolder();
 
 const driverIn = (folder) => join(folder, 'node_modules', 'ibm_db');
 const say = (text) => process.stderr.write(`db2 driver: ${text}\n`);

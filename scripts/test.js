@@ -30,10 +30,12 @@ const say = (line) => process.stderr.write(`${line}\n`);
 /** Installs missing servers where this user may. */
 function installServers() {
   const found = findServers(root);
-  const missing = Object.keys(PACKAGES).filter((name) => found[name] === null);
+  installPackages(Object.keys(PACKAGES).filter((name) => found[name] === null).map((name) => PACKAGES[name]));
+}
+
+function installPackages(packages) {
   const may = process.env.TIDEMARK_TEST_INSTALL !== '0' && process.getuid?.() === 0 && which('apt-get') !== null;
-  if (missing.length === 0 || !may) return;
-  const packages = missing.map((name) => PACKAGES[name]);
+  if (packages.length === 0 || !may) return;
   say(`test: installing ${packages.join(', ')} with apt-get, about a minute`);
   // RUNLEVEL=1 keeps the packages from starting their own servers.
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
@@ -41,9 +43,18 @@ function installServers() {
   if (!apt('update') || !apt('install', '-y', '--no-install-recommends', ...packages)) say('test: apt-get failed; going on without');
 }
 
+/** Db2's native driver, and Derby as its server; both go to the cache. What can't be had is skipped like any other server. */
+function installDb2() {
+  if (findServers(root).db2 !== null || process.env.TIDEMARK_TEST_INSTALL === '0') return;
+  const tools = { java: 'default-jre-headless', mvn: 'maven', 'g++': 'g++', make: 'make', pip3: 'python3-pip' };
+  installPackages(Object.keys(tools).filter((name) => which(name) === null).map((name) => tools[name]));
+  for (const script of ['install-derby.js', 'install-db2.js']) spawnSync(process.execPath, [join(root, 'scripts', script)], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
 /** Where Temporal can't be had, its tests are skipped like those of any other server. */
 async function provideServers(node) {
   installServers();
+  installDb2();
   try {
     await bringTemporal(root, node);
   } catch (error) {
