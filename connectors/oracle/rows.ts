@@ -1,5 +1,5 @@
 /** Statements of one snapshot as rows of COPY text: fetched block by block when the reader asks for more. */
-import { COPY_NULL, copyStream, escapeCopyText } from '../copy-text.ts';
+import { COPY_NULL, copyStream, escapeCopyText, textDefect } from '../copy-text.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { RowRead, StreamRead } from '../connector.ts';
 import type { Column } from '../../schemas/table.ts';
@@ -111,8 +111,11 @@ async function copyRow(client: OracleClient, fields: readonly FieldReader[], row
   return `${`${COPY_NULL}\t`.repeat(fields.length)}${escapeCopyText(JSON.stringify(rejects))}\t${escapeCopyText(JSON.stringify(record))}\n`;
 }
 
+/** A value of a rejected row as text that jsonb takes: what no PostgreSQL text can hold is `\x` and the digits of its UTF-16. */
 function recordedValue(value: string | null): string | null {
-  return value !== null && value.length > REJECT_VALUE_LENGTH_MAX ? `(left out: ${value.length} characters)` : value;
+  if (value === null) return null;
+  if (value.length > REJECT_VALUE_LENGTH_MAX) return `(left out: ${value.length} characters)`;
+  return textDefect(value) === null ? value : `\\x${Buffer.from(value, 'utf16le').swap16().toString('hex')}`;
 }
 
 const NULL_FIELD: { readonly text: null; readonly defect: null } = { text: null, defect: null };

@@ -1,0 +1,50 @@
+/**
+ * Opt-in: `ORACLE_URL=oracle://user:password@host:1521/service npm test -- oracle`, for example with docker-compose.test.yml.
+ * The user needs CREATE SESSION, CREATE TABLE and quota; with SELECT_CATALOG_ROLE open transactions are seen too.
+ */
+import { manifest } from '../../connectors/oracle/manifest.ts';
+import { onFileEnd } from '../support/release.ts';
+import { conformance } from './conformance.ts';
+
+/** What this suite needs of the driver beside the connector. */
+interface PlainConnection {
+  execute(sql: string, binds: readonly [], options: { readonly autoCommit: true }): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+interface PlainDriver {
+  getConnection(attributes: { readonly user: string; readonly password: string; readonly connectString: string }): Promise<PlainConnection>;
+}
+
+const TABLE_MISSING = 942;
+const TABLES = ['conform', 'grows', 'empty_one', 'keyless'];
+
+function connectionOf(url: URL): { host: string; port: number; service_name: string; user: string; password: string } {
+  return { host: url.hostname, port: Number(url.port || '1521'), service_name: url.pathname.slice(1), user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
+}
+
+conformance({
+  needs: { env: 'ORACLE_URL' },
+  manifest,
+  prepare: async () => {
+    const connection = connectionOf(new URL(process.env['ORACLE_URL'] ?? ''));
+    const { user, password, host, port, service_name: service } = connection;
+    const driver = (await import('oracledb')).default as unknown as PlainDriver;
+    const plain = await driver.getConnection({ user, password, connectString: `${host}:${port}/${service}` });
+    onFileEnd(() => plain.close());
+    const run = async (sql: string): Promise<void> => void (await plain.execute(sql, [], { autoCommit: true }));
+    for (const table of TABLES) {
+      await run(`DROP TABLE ${table} PURGE`).catch((error: { errorNum?: number }) => {
+        if (error.errorNum !== TABLE_MISSING) throw error;
+      });
+    }
+    const columns = 'name VARCHAR2(60 CHAR), amount NUMBER(20,4) NOT NULL, at TIMESTAMP(6) NOT NULL';
+    return {
+      connection,
+      create: (table) => [`CREATE TABLE ${table} (id NUMBER(10) PRIMARY KEY, ${columns})`, `CREATE INDEX ${table}_by_at ON ${table} (at)`],
+      createKeyless: (table) => [`CREATE TABLE ${table} (id NUMBER(10) NOT NULL, ${columns})`],
+      time: (text) => `TIMESTAMP '${text}'`,
+      run,
+    };
+  },
+});
