@@ -27,8 +27,8 @@ export interface UpOptions {
   readonly uiPort: number;
   /** Start the embedded PostgreSQL whatever the configuration says. */
   readonly alwaysPostgres?: boolean;
-  /** Variables for the worker beyond those of this process. */
-  readonly workerEnv?: Readonly<Record<string, string>>;
+  /** Called once the servers are ready; resolves with variables for the worker beyond those of this process. */
+  readonly beforeWorker?: (postgres: PostgresServer | null) => Promise<Readonly<Record<string, string>>>;
   readonly workerEntry?: string;
   /** Told before each step that takes time. */
   readonly onStep?: (step: string) => void;
@@ -119,12 +119,18 @@ async function ownPostgres(options: UpOptions, state: StateFile, stops: StopList
   return server;
 }
 
-async function ownWorker(options: UpOptions, temporal: TemporalPart, destinationUrl: string | null, state: StateFile, stops: StopList): Promise<void> {
+interface WorkerSurroundings {
+  readonly temporal: TemporalPart;
+  readonly destinationUrl: string | null;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+async function ownWorker(options: UpOptions, { temporal, destinationUrl, env }: WorkerSurroundings, state: StateFile, stops: StopList): Promise<void> {
   const start = () =>
     startWorkerProcess({
       entry: options.workerEntry ?? WORKER_ENTRY,
       env: {
-        ...options.workerEnv,
+        ...env,
         TEMPORAL_ADDRESS: temporal.temporal,
         TEMPORAL_NAMESPACE: temporal.namespace,
         TIDEMARK_DATA_DIR: options.dataDir,
@@ -155,8 +161,10 @@ async function startParts(options: UpOptions, state: StateFile, stops: StopList)
   const postgres = postgresStart.value;
   const destinationUrl = embedded && postgres !== null ? postgres.url : null;
   state.update({ ...temporal, destinationUrl });
+  const env = (await options.beforeWorker?.(postgres)) ?? {};
+  throwIfInterrupted(stops.signal);
   options.onStep?.('Starting a worker (a few seconds)');
-  await ownWorker(options, temporal, destinationUrl, state, stops);
+  await ownWorker(options, { temporal, destinationUrl, env }, state, stops);
   state.update({ ready: true });
   return { ...temporal, destinationUrl, postgresUrl: postgres === null ? null : (database) => postgres.urlOf(database) };
 }
