@@ -17,8 +17,11 @@ export interface RowField {
 }
 
 export interface RowEncoder {
-  /** One row: bytes `[at, end)` of a packet, which is not kept. */
-  row(packet: Buffer, at: number, end: number): void;
+  /**
+   * One row: bytes `[at, end)` of a packet. Null: it is written and the packet is not kept. Of a row too long for a chunk the rest
+   * is written by stepping through what is returned, a chunk or so at a time, before the next row.
+   */
+  row(packet: Buffer, at: number, end: number): Generator<void> | null;
   /** Hands what is left to the sink. */
   flush(): void;
 }
@@ -123,17 +126,14 @@ class CopyTextEncoder implements RowEncoder {
     this.#at = 0;
   }
 
-  row(packet: Buffer, at: number, end: number): void {
+  row(packet: Buffer, at: number, end: number): Generator<void> | null {
     const need = 2 * (end - at) + FIELD_EXTRA * (this.#fields.length + 2);
-    if (need > CHUNK_BYTES) {
-      this.#longRow(packet, at);
-      return;
-    }
+    if (need > CHUNK_BYTES) return this.#longRow(packet, at);
     this.#reserve(need);
     const start = this.#at;
-    if (this.#shortRow(packet, at)) return;
+    if (this.#shortRow(packet, at)) return null;
     this.#at = start;
-    this.#rejectedRow(packet, at);
+    return this.#rejectedRow(packet, at);
   }
 
   #reserve(bytes: number): void {
@@ -219,51 +219,51 @@ class CopyTextEncoder implements RowEncoder {
     return at + 3;
   }
 
-  /** Calls back for each field with its bounds in the packet; `from` is -1 for NULL. */
-  #eachField(packet: Buffer, start: number, visit: (field: RowField, from: number, end: number) => void): void {
+  /** The fields with their bounds in the packet; `from` is -1 for NULL. */
+  #bounds(packet: Buffer, start: number): readonly FieldBounds[] {
     let read = start;
-    for (const field of this.#fields) {
+    return this.#fields.map((field) => {
       const length = this.#length(packet, read);
       const from = this.#position;
       read = length < 0 ? from : from + length;
-      visit(field, length < 0 ? -1 : from, read);
-    }
+      return { field, from: length < 0 ? -1 : from, end: read };
+    });
   }
 
   #faults(packet: Buffer, start: number): readonly { readonly column: string; readonly code: FieldCode }[] {
-    const faults: { column: string; code: FieldCode }[] = [];
-    this.#eachField(packet, start, (field, from, end) => {
+    return this.#bounds(packet, start).flatMap(({ field, from, end }) => {
       const code = from < 0 ? null : fieldFault(field.encoding, packet, from, end);
-      if (code !== null && !(code === 'zero_date' && this.#zeroDates === 'null')) faults.push({ column: field.name, code });
+      return code === null || (code === 'zero_date' && this.#zeroDates === 'null') ? [] : [{ column: field.name, code }];
     });
-    return faults;
   }
 
-  #longRow(packet: Buffer, start: number): void {
+  *#longRow(packet: Buffer, start: number): Generator<void> {
     if (this.#faults(packet, start).length > 0) {
-      this.#rejectedRow(packet, start);
+      yield* this.#rejectedRow(packet, start);
       return;
     }
-    this.#eachField(packet, start, (field, from, end) => {
+    for (const { field, from, end } of this.#bounds(packet, start)) {
       this.#reserve(2 * SLICE_BYTES + FIELD_EXTRA);
       if (from < 0) this.#at = writeNull(this.#out, this.#at);
       else if (end - from <= SLICE_BYTES) this.#at = this.#field(field, this.#out, this.#at, packet, from, end);
-      else this.#longField(field, packet, from, end);
+      else yield* this.#longField(field, packet, from, end);
       this.#out[this.#at++] = TAB;
-    });
+    }
     this.#tail();
   }
 
-  #longField(field: RowField, packet: Buffer, from: number, end: number): void {
+  *#longField(field: RowField, packet: Buffer, from: number, end: number): Generator<void> {
     const hex = field.encoding === 'bytes' || field.encoding === 'geometry';
     if (hex) this.#at = writeHexPrefix(this.#out, this.#at);
-    this.#sliced(hex ? writeHex : writeEscaped, packet, field.encoding === 'geometry' ? from + SRID_BYTES : from, end);
+    yield* this.#sliced(hex ? writeHex : writeEscaped, packet, field.encoding === 'geometry' ? from + SRID_BYTES : from, end);
+    this.#reserve(FIELD_EXTRA);
   }
 
-  #sliced(write: typeof writeHex, bytes: Buffer, from: number, end: number): void {
+  *#sliced(write: typeof writeHex, bytes: Buffer, from: number, end: number): Generator<void> {
     for (let slice = from; slice < end; slice += SLICE_BYTES) {
       this.#reserve(2 * SLICE_BYTES + FIELD_EXTRA);
       this.#at = write(this.#out, this.#at, bytes, slice, Math.min(end, slice + SLICE_BYTES));
+      yield;
     }
   }
 
@@ -276,27 +276,30 @@ class CopyTextEncoder implements RowEncoder {
     this.#out[this.#at++] = NEWLINE;
   }
 
-  #rejectedRow(packet: Buffer, start: number): void {
-    const values: (readonly [string, string | null])[] = [];
-    this.#eachField(packet, start, (field, from, end) => {
-      values.push([field.name, from < 0 ? null : showValue(field, packet, from, end)]);
-    });
+  *#rejectedRow(packet: Buffer, start: number): Generator<void> {
     const faults = Buffer.from(JSON.stringify(this.#faults(packet, start)));
     // Built by hand: an object would lose a column called __proto__.
-    const members = values.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`);
+    const members = this.#bounds(packet, start).map(({ field, from, end }) =>
+      `${JSON.stringify(field.name)}:${JSON.stringify(from < 0 ? null : showValue(field, packet, from, end))}`);
     const shown = Buffer.from(`{${members.join(',')}}`);
     for (let index = 0; index < this.#fields.length; index += 1) {
       this.#reserve(FIELD_EXTRA);
       this.#at = writeNull(this.#out, this.#at);
       this.#out[this.#at++] = TAB;
     }
-    this.#sliced(writeEscaped, faults, 0, faults.length);
+    yield* this.#sliced(writeEscaped, faults, 0, faults.length);
     this.#reserve(FIELD_EXTRA);
     this.#out[this.#at++] = TAB;
-    this.#sliced(writeEscaped, shown, 0, shown.length);
+    yield* this.#sliced(writeEscaped, shown, 0, shown.length);
     this.#reserve(FIELD_EXTRA);
     this.#out[this.#at++] = NEWLINE;
   }
+}
+
+interface FieldBounds {
+  readonly field: RowField;
+  readonly from: number;
+  readonly end: number;
 }
 
 /** {@link writeText} of bytes known to be UTF-8 without U+0000: a slice may end inside a character. */

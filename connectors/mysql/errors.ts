@@ -81,6 +81,7 @@ interface DriverError {
   readonly code?: unknown;
   readonly errno?: unknown;
   readonly message?: unknown;
+  readonly fatal?: unknown;
 }
 
 function meaningOf(error: DriverError): Meaning | undefined {
@@ -88,6 +89,8 @@ function meaningOf(error: DriverError): Meaning | undefined {
   const word = byNumber ?? (typeof error.code === 'string' ? error.code : '');
   if (Object.hasOwn(MEANINGS, word)) return MEANINGS[word];
   if (word.startsWith('ERR_TLS') || word.startsWith('ERR_SSL') || word.startsWith('CERT_') || word.includes('CERT')) return MEANINGS['HANDSHAKE_SSL_ERROR'];
+  // What mysql2 says to a call on a connection that has ended has no code either.
+  if (word === '' && error.fatal === true) return MEANINGS['PROTOCOL_CONNECTION_LOST'];
   // mysql2 gives the refusal of LOCAL INFILE no code.
   if (typeof error.message === 'string' && error.message.startsWith('As a result of LOCAL INFILE')) {
     return { code: 'source.protocol', message: 'The server asked for a file of this machine, which is refused', hint: 'Do not trust this server before you know why.' };

@@ -74,30 +74,63 @@ export interface RowStream {
 
 const BUFFER_BYTES = 512 * 1024;
 
-/** Bytes and rows so far, and whether the consumer holds the rows back. */
+/** How far the rows are, and what holds them back. */
 interface Flow {
   rows: number;
+  /** The consumer has enough for now. */
+  full: boolean;
+  /** The connection hands out no packet: the consumer has enough, or a long row is not written yet. */
   paused: boolean;
+  /** What remains of a long row. */
+  rest: Generator<void> | null;
+  /** A chunk that is handed out may call for the next one before it returns. */
+  writing: boolean;
   finished: boolean;
+}
+
+function pause(connection: OpenConnection, flow: Flow): void {
+  if (flow.paused) return;
+  flow.paused = true;
+  connection.driver.pause();
+}
+
+/** Goes on where the consumer wants more: first with what remains of a long row, then with the next packets. */
+function proceed(connection: OpenConnection, flow: Flow): void {
+  if (flow.writing) return;
+  flow.writing = true;
+  try {
+    while (flow.rest !== null && !flow.full) {
+      if (flow.rest.next().done === true) flow.rest = null;
+    }
+  } finally {
+    flow.writing = false;
+  }
+  if (flow.full || flow.rest !== null || !flow.paused) return;
+  flow.paused = false;
+  connection.driver.resume();
 }
 
 async function pump(request: RowStreamRequest, stream: Readable, flow: Flow): Promise<void> {
   const { connection } = request;
   const encoder = createRowEncoder(request.fields, request.zeroDates, (chunk) => {
-    if (stream.push(chunk) || flow.paused) return;
-    flow.paused = true;
-    connection.driver.pause();
+    if (stream.push(chunk)) return;
+    flow.full = true;
+    pause(connection, flow);
   });
   for (const sql of request.statements) {
     await readPackets(connection.driver, sql, (packet) => {
       if (stream.destroyed) return;
-      encoder.row(packet.buffer, packet.offset, packet.end);
+      flow.rest = encoder.row(packet.buffer, packet.offset, packet.end);
       flow.rows += 1;
+      if (flow.rest === null) return;
+      pause(connection, flow);
+      proceed(connection, flow);
     });
   }
   encoder.flush();
-  flow.paused = false;
-  connection.driver.resume();
+  // The end of the rows has been read: whatever the last chunks held back, the connection's next answer is wanted.
+  flow.full = false;
+  proceed(connection, flow);
   await connection.query('COMMIT', request.what);
   flow.finished = true;
   stream.push(null);
@@ -120,7 +153,7 @@ function watchSilence(flow: Flow, silenceMs: number, onSilence: () => void): () 
 /** Nothing is asked of the server before the first read. Destroying the stream cancels the statement and ends the connection. */
 export function openRowStream(request: RowStreamRequest): RowStream {
   const { connection, signal, what } = request;
-  const flow: Flow = { rows: 0, paused: false, finished: false };
+  const flow: Flow = { rows: 0, full: false, paused: false, rest: null, writing: false, finished: false };
   let started = false;
   let stopWatch = (): void => undefined;
   const onAbort = (): void => {
@@ -138,11 +171,9 @@ export function openRowStream(request: RowStreamRequest): RowStream {
   const stream = new Readable({
     highWaterMark: BUFFER_BYTES,
     read() {
-      if (!started) start();
-      else if (flow.paused) {
-        flow.paused = false;
-        connection.driver.resume();
-      }
+      flow.full = false;
+      if (started) proceed(connection, flow);
+      else start();
     },
     destroy(error, callback) {
       stopWatch();
