@@ -3,6 +3,7 @@ import { closest } from 'fastest-levenshtein';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column, TableShape } from '../../schemas/table.ts';
 import type { OracleClient } from './client.ts';
+import { shortText } from './driver.ts';
 import { chooseKey, type KeyColumn } from './keys.ts';
 import { parseName, targetNames } from './names.ts';
 import { Binds, type Statement } from './statement.ts';
@@ -105,7 +106,7 @@ async function missing(client: OracleClient, schema: string, name: string, writt
 
 async function textRows(client: OracleClient, statement: Statement): Promise<readonly Row[]> {
   const rows = await client.rows(statement, 'the catalog');
-  return rows.map((row) => row.map((value) => (value === null ? null : String(value))));
+  return rows.map((row) => row.map(shortText));
 }
 
 const placeOf = ([owner, name]: Row): string => JSON.stringify([owner, name]);

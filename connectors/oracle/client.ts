@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
 import { addressOf, attributesOf, type OracleSettings } from './connection.ts';
-import type { FetchTypeHandler, OracleBind, OracleConnection, OracleDriver, OracleExecuteOptions, OracleResultSet, OracleRow } from './driver.ts';
+import { shortText, type FetchTypeHandler, type OracleBind, type OracleConnection, type OracleDriver, type OracleExecuteOptions, type OracleResultSet, type OracleRow } from './driver.ts';
 import { toConnectError, toTidemarkError } from './errors.ts';
 import { quoteName } from './names.ts';
 import type { Statement } from './statement.ts';
@@ -90,7 +90,7 @@ export class OracleClient {
   /** The first row of an answer that always has one; every item is text or NULL. */
   async texts(statement: Statement, where: string): Promise<readonly (string | null)[]> {
     const row = (await this.rows(statement, where))[0] ?? [];
-    return row.map((value) => (value === null ? null : String(value)));
+    return row.map(shortText);
   }
 
   /** Rows to be fetched piece by piece; the caller closes the result. */

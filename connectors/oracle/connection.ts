@@ -14,8 +14,6 @@ const distinguishedName = z.string().max(1024).regex(/^[A-Za-z]+=[\p{L}\p{N} .:@
 
 const tls = z.strictObject({
   mode: z.enum(['disable', 'verify-full']).describe("verify-full: TCPS, certificate and name checked; disable: the protocol's clear text"),
-  wallet: z.string().min(1).optional().describe('PEM text: certificate authorities, and the client certificate with its key where the server asks for one (the content of ewallet.pem)'),
-  wallet_password: z.string().min(1).optional().describe("Password of the wallet's private key"),
   server_dn: distinguishedName.optional().describe('Distinguished name that the certificate must have; default: the host name is checked'),
 });
 
@@ -31,9 +29,12 @@ export const connectionSchema = z
     password: z.string().min(1),
     schema: z.string().min(1).max(128).optional().describe("Where tables named without a schema are looked for; exactly as the catalog has it; default: the user's own"),
     tls: tls.default({ mode: 'disable' }),
+    wallet: z.string().min(1).optional().describe('PEM text: certificate authorities, and the client certificate with its key where the server asks for one (the content of ewallet.pem)'),
+    wallet_password: z.string().min(1).optional().describe("Password of the wallet's private key"),
   })
   .refine((value) => (value.host === undefined) !== (value.addresses === undefined), { path: ['host'], message: 'give either host or addresses' })
-  .refine((value) => (value.service_name === undefined) !== (value.sid === undefined), { path: ['service_name'], message: 'give either service_name or sid' });
+  .refine((value) => (value.service_name === undefined) !== (value.sid === undefined), { path: ['service_name'], message: 'give either service_name or sid' })
+  .refine((value) => value.wallet === undefined || value.tls.mode !== 'disable', { path: ['wallet'], message: 'a wallet is used with tls.mode: verify-full only' });
 
 export type OracleSettings = z.infer<typeof connectionSchema>;
 
@@ -61,7 +62,7 @@ export function descriptorOf(settings: OracleSettings): string {
 /** What the driver is given. */
 export function attributesOf(settings: OracleSettings, options: Pick<SessionOptions, 'connectTimeoutMs'>): OracleConnectionAttributes {
   const seconds = Math.max(1, Math.ceil(options.connectTimeoutMs / 1000));
-  const { wallet, wallet_password: walletPassword, mode } = settings.tls;
+  const { wallet, wallet_password: walletPassword } = settings;
   return {
     user: settings.user,
     password: settings.password,
@@ -70,7 +71,7 @@ export function attributesOf(settings: OracleSettings, options: Pick<SessionOpti
     transportConnectTimeout: seconds,
     expireTime: 1,
     program: 'tidemark',
-    ...(mode === 'disable' ? {} : { sslServerDNMatch: true }),
+    ...(settings.tls.mode === 'disable' ? {} : { sslServerDNMatch: true }),
     ...(wallet === undefined ? {} : { walletContent: wallet }),
     ...(walletPassword === undefined ? {} : { walletPassword }),
   };

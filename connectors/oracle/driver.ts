@@ -21,6 +21,13 @@ export interface OracleLob {
 export type OracleValue = string | number | boolean | Buffer | OracleLob | null;
 export type OracleRow = readonly OracleValue[];
 
+/** A value of which a text can be made as it is: no LOB. */
+export function shortText(value: OracleValue): string | null {
+  if (value === null) return null;
+  if (typeof value === 'object') throw new TypeError('a LOB or bytes where text was asked for');
+  return String(value);
+}
+
 export interface OracleColumnMetadata {
   readonly name: string;
   readonly dbType?: OracleDbType;

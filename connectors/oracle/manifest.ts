@@ -17,7 +17,7 @@ export const manifest: ConnectorManifest<OracleSettings> = {
   title: 'Oracle Database',
   defaultPort: 1521,
   connectionSchema,
-  secretFields: ['password', 'tls.wallet', 'tls.wallet_password'],
+  secretFields: ['password', 'wallet', 'wallet_password'],
   capabilities: { foldsToUpper: true, formats: ['copy-text'], ownQueue: false },
   driverInstall: 'npm install oracledb@26.0.0',
   async load() {

@@ -104,7 +104,7 @@ describe('oracle connection settings', () => {
   });
 
   it('hands the wallet over by content, and whole seconds', () => {
-    const settings = connectionSchema.parse({ ...base, tls: { mode: 'verify-full', wallet: '-----BEGIN CERTIFICATE-----', wallet_password: 'w' } });
+    const settings = connectionSchema.parse({ ...base, tls: { mode: 'verify-full' }, wallet: '-----BEGIN CERTIFICATE-----', wallet_password: 'w' });
     expect(attributesOf(settings, { connectTimeoutMs: 1500 })).toEqual({
       user: 'reader', password: 'pass-canary', connectString: descriptorOf(settings), connectTimeout: 2, transportConnectTimeout: 2, expireTime: 1, program: 'tidemark',
       sslServerDNMatch: true, walletContent: '-----BEGIN CERTIFICATE-----', walletPassword: 'w',
@@ -112,7 +112,7 @@ describe('oracle connection settings', () => {
   });
 
   it('wants one of host and addresses, one of service_name and sid, and knows every key', () => {
-    for (const wrong of [{ host: undefined }, { addresses: [{ host: 'x' }] }, { service_name: undefined }, { sid: 'X' }, { tns: 'x' }, { connectString: 'x' }, { tls: { mode: 'off' } }]) expect(parse(wrong).success).toBe(false);
+    for (const wrong of [{ host: undefined }, { addresses: [{ host: 'x' }] }, { service_name: undefined }, { sid: 'X' }, { tns: 'x' }, { connectString: 'x' }, { tls: { mode: 'off' } }, { wallet: 'PEM' }]) expect(parse(wrong).success).toBe(false);
   });
 
   it.each(['host', 'service_name', 'sid'] as const)('admits nothing in %s that could add to the descriptor', (field) => {

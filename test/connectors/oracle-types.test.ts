@@ -6,10 +6,10 @@ import { connectionSchema } from '../../connectors/oracle/connection.ts';
 import type { OracleLob, OracleValue } from '../../connectors/oracle/driver.ts';
 import { nativeTypeOf, TYPE_TABLE, typeOf, type CatalogType } from '../../connectors/oracle/types.ts';
 import type { RowRead, StreamRead } from '../../connectors/connector.ts';
-import type { Column } from '../../schemas/table.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { createDatabase, type PostgresDatabase } from '../support/postgres.ts';
 import { OracleRecorder } from './oracle-recorder.ts';
+import { column, streamOf as makeStream } from './oracle-target.ts';
 
 function lob(content: string | Buffer): OracleLob & { destroyed: boolean } {
   return {
@@ -23,15 +23,8 @@ function lob(content: string | Buffer): OracleLob & { destroyed: boolean } {
   };
 }
 
-function streamOf(nativeTypes: readonly string[], more: Partial<StreamRead> = {}): StreamRead {
-  const columns = nativeTypes.map((nativeType, index): Column => {
-    const { pgType, order } = typeOf(nativeType);
-    return { name: `C${index}`, targetName: `c${index}`, nativeType, pgType, nullable: true, order };
-  });
-  return {
-    table: { schema: 'BANK', name: 'T', kind: 'table', identity: '1', columns, key: [], indexedColumns: [], rowEstimate: -1, bytesEstimate: -1 },
-    columns: columns.map(({ name }) => name), key: [], cursor: null, overlapSeconds: 60, futureLimitSeconds: 86_400, fetchRows: 100, types: {}, ...more,
-  };
+function streamOf(nativeTypes: readonly string[]): StreamRead {
+  return makeStream('T', nativeTypes.map((nativeType, index) => column(`C${index}`, nativeType, true)), null, []);
 }
 
 async function readWhole(recorder: OracleRecorder, stream: StreamRead): Promise<RowRead> {
