@@ -42,7 +42,7 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'real tables', (
       for (const { table } of datasets) {
         const quote = id === 'sea' ? '`' : '"';
         const rows = Number(await database.value(`SELECT count(*) FROM ${quote}${table}${quote}`));
-        const sums = await ledgerSums(tidemark, id, table);
+        const sums = await ledgerSums(target, id, table);
         expect({ table, written: sums.written }).toEqual({ table, written: rows });
         expect(sums.read).toBe(sums.written + sums.unchanged + sums.rejected + sums.superseded + sums.deleted);
       }

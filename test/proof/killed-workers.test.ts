@@ -6,15 +6,16 @@ import { NYCFLIGHTS, loadIntoPostgres } from '../support/datasets.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
+import { waitFor } from '../support/processes.ts';
 import { runSeed, seededRandom } from '../support/random.ts';
 import { Tidemark } from '../support/tidemark.ts';
 import { allDifferences, ledgerSums, proofConfiguration } from './proof.ts';
 import type { LedgerSums, ProofSource } from './proof.ts';
 
-const WORKERS = 3;
-const KILLS = 2;
+/** Both are killed, each replaced by a new one at once. */
+const WORKERS = 2;
 /** A kill falls within this long after the first batch of the sync, or after the kill before it. */
-const KILL_WITHIN_MS = 1500;
+const KILL_WITHIN_MS = 800;
 /** Small batches make a sync long enough to be hit in every phase. */
 const BATCH_ROWS = 300;
 
@@ -48,28 +49,35 @@ describeWith({ postgres: true, temporal: true }, 'workers killed in the middle',
     tidemark.configure(proofConfiguration(sources, `  batch_rows: ${BATCH_ROWS}\n`));
     await tidemark.apply();
     const before = new Map<string, LedgerSums>();
-    for (const { table } of TABLES) before.set(table, await ledgerSums(tidemark, 'air', table));
+    for (const { table } of TABLES) before.set(table, await ledgerSums(target, 'air', table));
     const touched = new Map([
       ['flights', await change(flights, 'flights', 'distance')],
       ['weather', await change(flights, 'weather', 'wind_dir')],
     ]);
 
     const running = tidemark.begin('sync', 'air', '--json');
+    const ended = { value: false };
+    void running.result.finally(() => (ended.value = true));
+    const batches = () => target.value('SELECT count(*) FROM tidemark.ledger');
+    const atStart = await batches();
+    await waitFor('the first batch', async () => (ended.value || (await batches()) !== atStart ? true : null));
     const killed: number[] = [];
-    for (const victim of tidemark.workers.slice(0, KILLS)) {
+    for (const victim of tidemark.workers.slice(0, WORKERS)) {
       const wait = Math.floor(random() * KILL_WITHIN_MS);
       await sleep(wait);
       await victim.kill();
       killed.push(wait);
       tidemark.startWorker();
     }
+    // Kills after the end would prove nothing.
+    expect(ended.value).toBe(false);
     const { code, json, stdout, stderr } = await running.result;
     if (code !== 0) throw new Error(`seed ${seed}, kills after ${killed.join(', ')} ms: sync ended with ${code}\n${stdout}\n${stderr.slice(-3000)}`);
     expect(json?.streams?.map(({ status }) => status)).toEqual(TABLES.map(() => 'completed'));
     expect(await allDifferences(sources, target)).toEqual([]);
 
     for (const { table } of TABLES) {
-      const [earlier, now] = [before.get(table), await ledgerSums(tidemark, 'air', table)];
+      const [earlier, now] = [before.get(table), await ledgerSums(target, 'air', table)];
       expect(now.read).toBe(now.written + now.unchanged + now.rejected + now.superseded + now.deleted);
       expect({ table, written: now.written - (earlier?.written ?? 0) }).toEqual({ table, written: touched.get(table) });
     }

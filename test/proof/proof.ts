@@ -4,7 +4,6 @@ import type { SourceDatabase } from '../support/compare.ts';
 import { streamsYaml } from '../support/datasets.ts';
 import type { Dataset } from '../support/datasets.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
-import type { Tidemark } from '../support/tidemark.ts';
 
 export interface ProofSource {
   readonly id: string;
@@ -42,9 +41,9 @@ export interface LedgerSums {
 
 const COUNTS = ['read', 'written', 'unchanged', 'rejected', 'superseded', 'deleted'] as const;
 
-/** Sums over all batches that the ledger has for one stream, by the command line. */
-export async function ledgerSums(tidemark: Tidemark, source: string, stream: string): Promise<LedgerSums> {
-  const { batches } = await tidemark.must('ledger', source, stream, '--limit', '100000', '--json');
-  const sum = (name: string) => (batches ?? []).reduce((total, batch) => total + Number(batch[name]), 0);
-  return Object.fromEntries(COUNTS.map((name) => [name, sum(name)])) as unknown as LedgerSums;
+/** Sums over all batches that the ledger has for one stream, from its table. */
+export async function ledgerSums(target: PostgresDatabase, source: string, stream: string): Promise<LedgerSums> {
+  const sums = COUNTS.map((name) => `coalesce(sum(${name}), 0)::bigint AS ${name}`).join(', ');
+  const [row] = await target.query(`SELECT ${sums} FROM tidemark.ledger WHERE source = $1 AND stream = $2`, [source, stream]);
+  return Object.fromEntries(COUNTS.map((name) => [name, Number(row?.[name])])) as unknown as LedgerSums;
 }
