@@ -98,7 +98,7 @@ export async function startDerby(folder: string, options: readonly string[] = []
   const port = await freePort();
   const log = join(folder, 'derby-server.log');
   const control = ['org.apache.derby.drda.NetworkServerControl', 'start', '-h', '127.0.0.1', '-p', String(port), '-noSecurityManager'];
-  const settings = [`-Dderby.system.home=${folder}`, '-Dderby.locks.waitTimeout=20', '-Dderby.system.durability=test', ...options];
+  const settings = [`-Dderby.system.home=${folder}`, '-Dderby.locks.waitTimeout=5', '-Dderby.system.durability=test', ...options];
   const running = startProcess(which('java') ?? 'java', { args: [...JAVA, ...settings, '-cp', classPath(), ...control], log, cwd: folder });
   await waitFor('Derby', () => (logTail(log).includes('ready to accept connections') ? true : null), 60_000, log);
   return { host: '127.0.0.1', port, user: 'app', password: 'app', log, pid: running.pid, process: running };
