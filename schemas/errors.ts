@@ -99,6 +99,7 @@ export const ERROR_CODES = {
   'up.interrupted': permanent(130),
   'run.not_applied': permanent(2),
   'run.failed': permanent(),
+  'run.incomplete': { retry: 'transient', exit: 1 },
   'internal.unexpected': { retry: 'transient', exit: 1 },
 } as const satisfies Record<string, CodeFacts>;
 
