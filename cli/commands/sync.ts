@@ -1,4 +1,6 @@
+import type { Destination } from '../../control/run-progress.ts';
 import type { StartedSync } from '../../control/sync.ts';
+import type { TemporalConnection } from '../../runtime/temporal-client.ts';
 import type { StreamResult } from '../../schemas/run.ts';
 import type { CliContext, Register } from '../context.ts';
 import { placeOf } from '../place.ts';
@@ -21,7 +23,7 @@ export const register: Register = (program, context) => {
     .option('--detach', 'start and do not wait')
     .action(async (sources: string[], options: SyncOptions) => {
       const { withDestination, withTemporal } = await import('../../control/open.ts');
-      const { cancelSync, chooseSources, finishSync, startSyncs } = await import('../../control/sync.ts');
+      const { chooseSources, startSyncs } = await import('../../control/sync.ts');
       const { changedSources } = await import('../../control/drift.ts');
       const { requireWorker } = await import('../../control/workers.ts');
       const place = await placeOf(context);
@@ -33,26 +35,32 @@ export const register: Register = (program, context) => {
           await requireWorker(temporal);
           const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true });
           if (options.detach === true) return printDetached(context, started);
-          const { followSync } = await import('../progress.ts');
-          const stopFollowing = followSync(context.output, destination, started);
-          const signal = context.signal();
-          const cancel = () => started.forEach((each) => void cancelSync(temporal.client, each));
-          signal.addEventListener('abort', cancel, { once: true });
-          try {
-            const ended = await Promise.allSettled(started.map((each) => finishSync(temporal.client, destination, each)));
-            await stopFollowing();
-            if (signal.aborted) return context.exitWith(130);
-            const failed = ended.find((each) => each.status === 'rejected');
-            if (failed !== undefined) throw failed.reason;
-            const results = ended.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
-            await printResults(context, results, (performance.now() - began) / 1_000);
-          } finally {
-            await stopFollowing();
-          }
+          await awaitRuns(context, temporal.client, destination, started, began);
         }),
       );
     });
 };
+
+/** Follows runs that were started to their end and prints their streams; Ctrl-C cancels them. `began`: of the command, by performance.now(). */
+export async function awaitRuns(context: CliContext, client: TemporalConnection['client'], destination: Destination, started: readonly StartedSync[], began: number): Promise<void> {
+  const { cancelSync, finishSync } = await import('../../control/sync.ts');
+  const { followSync } = await import('../progress.ts');
+  const stopFollowing = followSync(context.output, destination, started);
+  const signal = context.signal();
+  const cancel = () => started.forEach((each) => void cancelSync(client, each));
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    const ended = await Promise.allSettled(started.map((each) => finishSync(client, destination, each)));
+    await stopFollowing();
+    if (signal.aborted) return context.exitWith(130);
+    const failed = ended.find((each) => each.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    const results = ended.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    await printResults(context, results, (performance.now() - began) / 1_000);
+  } finally {
+    await stopFollowing();
+  }
+}
 
 async function printDetached(context: CliContext, started: readonly StartedSync[]): Promise<void> {
   await context.output.result({ ok: true, started }, () => started.map((each) => `${each.source}\t${each.workflowId}`).join('\n'));
