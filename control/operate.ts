@@ -1,0 +1,78 @@
+/** What a person does to a source or one of its streams: pause, resume, retry. */
+import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
+import { findSource, listStreams, setParked, setPaused } from '../destinations/postgres/catalog.ts';
+import type { Destination } from '../destinations/postgres/destination.ts';
+import { requireStreamOf } from './history.ts';
+import { pauseSchedule, scheduleId } from './schedules.ts';
+import { listUnwell } from './status.ts';
+import { chooseSources } from './sync.ts';
+
+export interface PauseCommand {
+  readonly source: string;
+  /** Null: the source with all its streams. */
+  readonly stream: string | null;
+  readonly paused: boolean;
+}
+
+export interface PauseResult {
+  readonly source: string;
+  readonly stream: string | null;
+  /** What holds now: a stream of a paused source stays paused. */
+  readonly paused: boolean;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Pauses or resumes. Takes effect between batches; idempotent. A source's schedule is paused with it, so that no run begins only to find it
+ * paused; a stream has none of its own and needs no Temporal. Throws `usage.unknown_source`, `usage.unknown_stream`.
+ */
+export async function setPausedState(destination: Destination, client: Client | null, command: PauseCommand): Promise<PauseResult> {
+  const { source, stream, paused } = command;
+  await requireNames(destination, source, stream);
+  const before = await destination.session('reading the catalog', (session) => findSource(session, source));
+  await destination.session(paused ? 'pausing' : 'resuming', (session) => setPaused(session, source, stream, paused));
+  if (stream === null && client !== null) {
+    await pauseSchedule(client, source, paused);
+    // An interval counts from the epoch: without this a source resumed now might wait for almost a whole one.
+    if (!paused && before?.paused === true && before.settings.schedule.everySeconds !== null) await triggerSchedule(client, source);
+  }
+  return resultOf(destination, command);
+}
+
+/** Throws `usage.unknown_source` or `usage.unknown_stream`. */
+export async function requireNames(destination: Destination, source: string, stream: string | null): Promise<void> {
+  if (stream === null) await chooseSources(destination, [source], null);
+  else await requireStreamOf(destination, source, stream);
+}
+
+async function triggerSchedule(client: Client, source: string): Promise<void> {
+  try {
+    await client.schedule.getHandle(scheduleId(source)).trigger(ScheduleOverlapPolicy.BUFFER_ONE);
+  } catch (error) {
+    if (!(error instanceof ScheduleNotFoundError)) throw error;
+  }
+}
+
+async function resultOf(destination: Destination, { source, stream, paused }: PauseCommand): Promise<PauseResult> {
+  const [now, streams] = await destination.session('reading the catalog', async (session) => [await findSource(session, source), await listStreams(session, source)] as const);
+  if (paused) return { source, stream, paused, warnings: [] };
+  if (stream !== null) {
+    const held = now?.paused === true;
+    return { source, stream, paused: held, warnings: held ? [`the source ${source} is paused as a whole: resume it without --stream`] : [] };
+  }
+  const warnings = streams.filter((each) => each.paused).map((each) => `${each.stream} was paused by itself and stays so: resume it with --stream`);
+  return { source, stream, paused: false, warnings };
+}
+
+/**
+ * Un-parks a stream, or every stream of a source that is not well, for a run that is to follow at once. Returns their names; a named stream is
+ * among them however it stands, since a person wants it tried. Throws `usage.unknown_source`, `usage.unknown_stream`.
+ */
+export async function unpark(destination: Destination, source: string, stream: string | null): Promise<string[]> {
+  await requireNames(destination, source, stream);
+  const chosen = stream === null ? await listUnwell(destination, source) : [stream];
+  await destination.transaction('un-parking', async (session) => {
+    for (const name of chosen) await setParked(session, source, name, null);
+  });
+  return chosen;
+}
