@@ -63,7 +63,9 @@ describeWith({ postgres: true, temporal: true }, 'modes and discovery', () => {
   test('each row names the batch of the ledger that wrote it', async () => {
     expect(await target.value('SELECT count(*) FROM shop.bare b WHERE NOT EXISTS (SELECT FROM tidemark.ledger l WHERE l.batch = b._tidemark_batch)')).toBe('0');
     const { batches } = await tidemark.must('ledger', 'shop', 'bare', '--json');
-    expect(batches?.[0]).toMatchObject({ stream: expect.stringContaining('bare'), read: 100, written: 100, hash: expect.stringMatching(/./), committedAt: expect.stringMatching(/Z$/) });
+    // The build of a table and the catch-up after it are batches of their own.
+    const built = batches?.filter(({ read }) => read !== 0);
+    expect(built).toEqual([expect.objectContaining({ stream: expect.stringContaining('bare'), read: 100, written: 100, hash: expect.stringMatching(/./), committedAt: expect.stringMatching(/Z$/) })]);
   });
 
   test('changes: upsert follows, append keeps what it has, replace is the source as it is now', async () => {

@@ -27,8 +27,7 @@ describeWith({ postgres: true, temporal: true }, 'through Temporal', () => {
   beforeAll(async () => {
     [database, target] = [await createDatabase('demo'), await createDatabase('target')];
     for (const name of Object.keys(SCHEDULES)) await database.query(`CREATE TABLE ${name} (id int PRIMARY KEY, v text, at timestamptz NOT NULL); CREATE INDEX ON ${name} (at)`);
-    tidemark = await Tidemark.start('', { ...database.secrets, DESTINATION_URL: target.url });
-    tidemark.configure(configuration(['demo', 'nightly']));
+    tidemark = await Tidemark.start(configuration(['demo', 'nightly']), { ...database.secrets, DESTINATION_URL: target.url });
     await tidemark.apply();
     await add('demo', 1);
     await tidemark.must('sync', 'demo', '--json');
