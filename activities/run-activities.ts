@@ -134,17 +134,27 @@ async function tryActivate(engine: Engine, request: RunRequest): Promise<boolean
   }
 }
 
-/** Frees the turn of a run whose workflow is gone, and asks a poll window to give way to a run that a person asked for. */
+/** Frees the turn, or the place in the queue, of a run whose workflow is gone, and asks a poll window to give way to a run that a person asked for. */
 async function checkHolder(deps: RunActivityDeps, request: RunRequest): Promise<void> {
-  const holder = await deps.engine.destination.session('looking for the active run', (session) => findActiveRun(session, request.source));
+  const { holder, queue } = await deps.engine.destination.session('looking for the active run', async (session) => ({
+    holder: await findActiveRun(session, request.source),
+    queue: await listWaitingRuns(session, request.source),
+  }));
+  for (const waiting of queue) {
+    if (waiting.runId !== request.runId && !(await isRunning(deps.temporal, waiting))) await endLost(deps, waiting);
+  }
   if (holder === null || holder.runId === request.runId) return;
   if (!(await isRunning(deps.temporal, holder))) {
-    await deps.engine.destination.session('ending a lost run', (session) => endRun(session, holder.runId, 'lost', 0));
+    await endLost(deps, holder);
     return;
   }
   if (holder.trigger === 'window' && request.trigger === 'manual') {
     await deps.temporal.workflow.getHandle(holder.workflowId, holder.workflowRunId).signal('giveWay').catch(() => undefined);
   }
+}
+
+async function endLost(deps: RunActivityDeps, run: RunRow): Promise<void> {
+  await deps.engine.destination.session('ending a lost run', (session) => endRun(session, run.runId, 'lost', 0));
 }
 
 async function isRunning(temporal: Client, run: RunRow): Promise<boolean> {

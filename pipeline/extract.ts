@@ -1,5 +1,5 @@
 import type { SourceSession } from '../connectors/connector.ts';
-import { batchTransaction, makeLenient, markStaged, openBatch, reopenBatch, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
+import { batchTransaction, makeLenient, markStaged, openBatch, reopenBatch, requireOpenRun, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
 import { readBuilding } from '../destinations/postgres/generation.ts';
 import { findLedger, readWatermark } from '../destinations/postgres/ledger.ts';
@@ -71,6 +71,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
       await prepareStage(session, stage);
+      await requireOpenRun(session, attempt.step.runId, open.batch);
       const names = plan.columns.map((column) => column.name);
       const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress);
       const record: Staged = {

@@ -95,6 +95,15 @@ async function holdBatch(session: Session, batch: number, token: string): Promis
   if (rowCount !== 1) throw fenced(batch);
 }
 
+/**
+ * Fails with `batch.fenced` where the batch's run has ended. Called with the stage locked: the next run fills the same stage, and
+ * begins only after this one's end, so an attempt that wakes up late can't touch what the next run has staged.
+ */
+export async function requireOpenRun(session: Session, runId: string, batch: number): Promise<void> {
+  const { rows } = await session.query<{ ended: boolean }>('select exists (select from tidemark.run where run_id = $1 and ended_at is not null) as ended', [runId]);
+  if (rows[0]!.ended) throw fenced(batch);
+}
+
 /** Marks the batch for the slow path: its stage is text and each row is tried by itself. */
 export async function makeLenient(session: Session, batch: number, token: string): Promise<void> {
   const { rowCount } = await session.query("update tidemark.batch set lenient = true, state = 'open', staged = null where batch = $1 and token = $2", [batch, token]);
