@@ -50,6 +50,11 @@ export function processEnv(): Readonly<Record<string, string | undefined>> {
   return process.env;
 }
 
+/** For a program that brings its own value and must not use the user's. Later reads, and child processes, do not see it. */
+export function forgetVariable(name: string): void {
+  delete process.env[name];
+}
+
 /** Throws `config.invalid` that names the variable, never its value. */
 export function parseEnvironment(variables: Readonly<Record<string, string | undefined>>): Environment {
   const given = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== undefined && value !== ''));

@@ -36,7 +36,7 @@ function terminalLine(json: string): string {
   const name = pino.levels.labels[Number(level)] ?? 'info';
   const color = Number(level) >= 50 ? picocolors.red : Number(level) >= 40 ? picocolors.yellow : picocolors.dim;
   const facts = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
-  return `${color(`${String(time)} ${name.padEnd(5)}`)} ${String(msg ?? '')} ${picocolors.dim(facts.join(' '))}\n`;
+  return `${color(`${String(time)} ${name.padEnd(5)}`)} ${typeof msg === 'string' ? msg : ''} ${picocolors.dim(facts.join(' '))}\n`;
 }
 
 const masked = {

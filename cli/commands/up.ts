@@ -22,10 +22,10 @@ export const register: Register = (program, context) => {
       const temporalPort = await readPort('--temporal-port', options.temporalPort);
       const uiPort = options.uiPort === undefined ? temporalPort - TEMPORAL_PORT + UI_PORT : await readPort('--ui-port', options.uiPort);
       await requireGivenFile(context, program.opts<{ config?: string }>().config);
-      const { resolve } = await import('node:path');
+      const path = await import('node:path');
       const up = await startUp({
         dataDir: await context.dataDir(),
-        configFile: resolve(await context.configFile()),
+        configFile: path.resolve(await context.configFile()),
         temporalPort,
         uiPort,
         signal,

@@ -1,5 +1,4 @@
 /** Compares source and target row by row with SQL of its own; nothing of Tidemark's code takes part. */
-import { createInterface } from 'node:readline';
 import pg from 'pg';
 import pgCopyStreams from 'pg-copy-streams';
 import type { DemoTable } from './bank.ts';
@@ -21,8 +20,19 @@ interface Row {
 async function* rowsOf(client: pg.Client, relation: string, columns: readonly string[]): AsyncGenerator<Row, null> {
   const list = columns.map((column) => client.escapeIdentifier(column)).join(', ');
   const stream = client.query(pgCopyStreams.to(`copy (select ${list} from ${relation} order by 1) to stdout`));
-  for await (const text of createInterface({ input: stream })) yield { key: BigInt(text.split('\t', 1)[0] ?? ''), text };
+  for await (const text of linesOf(stream)) yield { key: BigInt(text.split('\t', 1)[0] ?? ''), text };
   return null;
+}
+
+/** COPY ends a row with a line feed and escapes those within; other line separators of Unicode are data. */
+async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let rest = '';
+  for await (const chunk of stream) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
 }
 
 async function columnsOf(source: pg.Client, table: DemoTable): Promise<string[]> {

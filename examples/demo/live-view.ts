@@ -1,6 +1,6 @@
 /** What the demo shows while it runs: a table that is redrawn on a terminal, a plain line for each change in a pipe. */
 import Table from 'cli-table3';
-import pg from 'pg';
+import type pg from 'pg';
 import { TABLES } from './bank.ts';
 
 interface StreamView {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { dataDirectory, processEnv } from '../../runtime/environment.ts';
+import { dataDirectory, forgetVariable, processEnv } from '../../runtime/environment.ts';
 import { describeError, logger } from '../../runtime/logging.ts';
 import { startUp, type Up } from '../../runtime/up.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
@@ -68,7 +68,7 @@ async function startDemo(options: DemoOptions, signal: AbortSignal): Promise<Dem
     onStep: say,
     async beforeWorker(postgres) {
       if (postgres === null) throw new TidemarkError('up.server_failed', 'The demo has no database.');
-      const password = await prepareBank(postgres.urlOf, () => say('Making the demo bank: 20,000 customers, 30,000 accounts, 200,000 transactions (about 10 seconds, once)'));
+      const password = await prepareBank((database) => postgres.urlOf(database), () => say('Making the demo bank: 20,000 customers, 30,000 accounts, 200,000 transactions (about 10 seconds, once)'));
       urls = { source: postgres.urlOf(DATABASE), target: postgres.url };
       Object.assign(reader, { DEMO_PORT: new URL(postgres.url).port, DEMO_PASSWORD: password });
       return { ...reader, TIDEMARK_LOG_LEVEL: processEnv().TIDEMARK_LOG_LEVEL || 'error' };
@@ -158,8 +158,7 @@ async function run(signal: AbortSignal): Promise<number> {
 async function main(): Promise<number> {
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
-  // The demo always goes to the database that it brings.
-  delete process.env.DESTINATION_URL;
+  forgetVariable('DESTINATION_URL'); // The demo always goes to the database that it brings.
   try {
     return await run(stopping.signal);
   } catch (error) {
@@ -173,4 +172,4 @@ async function main(): Promise<number> {
   }
 }
 
-main().then((code) => process.exit(code));
+void main().then((code) => process.exit(code));
