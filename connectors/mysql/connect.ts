@@ -1,6 +1,6 @@
 import type { Connector } from '../connector.ts';
 import { openConnection } from './connection.ts';
-import type { MysqlConnection } from './manifest.ts';
+import type { MysqlConnection } from './connection-schema.ts';
 import { createSession } from './session.ts';
 
 export const connector: Connector<MysqlConnection> = {

@@ -4,7 +4,7 @@ import mysql from 'mysql2';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
 import { asTidemarkError } from './errors.ts';
-import type { MysqlConnection } from './manifest.ts';
+import type { MysqlConnection } from './connection-schema.ts';
 
 /** A row of a question to the catalog or the clock: the server's text, never a JavaScript number or Date. */
 export type TextRow = readonly (string | null)[];
@@ -55,7 +55,7 @@ function driverOptions(connection: MysqlConnection, options: SessionOptions): my
 /** What differs between the two products. */
 export type Product = 'MySQL' | 'MariaDB';
 
-function pins(product: Product, version: readonly [number, number], options: SessionOptions): readonly string[] {
+function pins(product: Product, major: number, options: SessionOptions): readonly string[] {
   const timeoutMs = options.statementTimeoutMs;
   const common = [
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
@@ -66,7 +66,7 @@ function pins(product: Product, version: readonly [number, number], options: Ses
     'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY',
   ];
   if (product === 'MariaDB') return [...common, `SET SESSION max_statement_time=${timeoutMs / 1000}`];
-  const estimates = version[0] >= 8 ? ['SET SESSION information_schema_stats_expiry=0'] : [];
+  const estimates = major >= 8 ? ['SET SESSION information_schema_stats_expiry=0'] : [];
   return [...common, ...estimates, `SET SESSION max_execution_time=${timeoutMs}`];
 }
 
@@ -109,9 +109,13 @@ function openDriver(connection: MysqlConnection, options: SessionOptions): Promi
   });
 }
 
+function socketOf(driver: mysql.Connection): Socket {
+  return (driver as unknown as { readonly stream: Socket }).stream;
+}
+
 /** mysql2's own `destroy` waits for the other end, which may never answer. */
 export function cut(driver: mysql.Connection): void {
-  (driver as unknown as { readonly stream: Socket }).stream.destroy();
+  socketOf(driver).destroy();
 }
 
 function ask(driver: mysql.Connection, sql: string): Promise<readonly TextRow[]> {
@@ -121,6 +125,17 @@ function ask(driver: mysql.Connection, sql: string): Promise<readonly TextRow[]>
       else resolve(Array.isArray(rows) ? (rows as unknown as readonly TextRow[]) : []);
     });
   });
+}
+
+/** The server ends a statement at its timeout; a connection that says nothing so much later is dead. */
+export const SILENCE_GRACE_MS = 10_000;
+
+/** {@link ask}, within the statement timeout: a network that swallows everything must not hold a call for ever. */
+function askInTime(driver: mysql.Connection, sql: string, statementTimeoutMs: number): Promise<readonly TextRow[]> {
+  if (statementTimeoutMs === 0) return ask(driver, sql);
+  // Cutting the socket fails the statement as a lost connection.
+  const timer = setTimeout(() => { cut(driver); }, statementTimeoutMs + SILENCE_GRACE_MS);
+  return ask(driver, sql).finally(() => { clearTimeout(timer); });
 }
 
 function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {
@@ -149,18 +164,21 @@ async function kill(connection: MysqlConnection, options: SessionOptions, thread
 export async function openConnection(connection: MysqlConnection, options: SessionOptions): Promise<OpenConnection> {
   const driver = await openDriver(connection, options);
   const address = `${connection.host}:${connection.port}`;
+  // Whatever answered the login must also answer the first questions in that time.
+  const timer = setTimeout(() => { cut(driver); }, options.connectTimeoutMs);
   try {
     const [facts] = await ask(driver, 'SELECT VERSION(), CONNECTION_ID()');
     const version = facts?.[0] ?? '';
     const threadId = Number(facts?.[1] ?? '0');
     const product: Product = /mariadb/i.test(version) ? 'MariaDB' : 'MySQL';
-    const [major = '0', minor = '0'] = version.split('.');
-    for (const pin of pins(product, [Number(major), Number(minor)], options)) await ask(driver, pin);
+    const [major = '0'] = version.split('.');
+    for (const pin of pins(product, Number(major), options)) await ask(driver, pin);
     return {
       driver, product, version, threadId, address,
-      query: (sql, what) => ask(driver, sql).catch((error: unknown) => Promise.reject(asTidemarkError(error, what))),
+      query: (sql, what) => askInTime(driver, sql, options.statementTimeoutMs).catch((error: unknown) => Promise.reject(asTidemarkError(error, what))),
       killQuery: () => kill(connection, options, threadId),
       end: async () => {
+        if (socketOf(driver).destroyed) return;
         await bounded(new Promise((resolve) => { driver.end(resolve); }), END_TIMEOUT_MS);
         cut(driver);
       },
@@ -169,5 +187,7 @@ export async function openConnection(connection: MysqlConnection, options: Sessi
   } catch (error) {
     cut(driver);
     throw asTidemarkError(error, address);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -6,6 +6,7 @@
  * then written in slices, so that a value of any size costs one packet and one chunk of memory.
  */
 import { isUtf8 } from 'node:buffer';
+import { NEWLINE, REFUSED, TAB, writeBits, writeEscaped, writeHex, writeHexPrefix, writeNull, writePlain, writeText } from './copy-text.ts';
 import { dateFault, fieldFault, type FieldCode } from './field-check.ts';
 import type { Encoding } from './types.ts';
 
@@ -29,78 +30,7 @@ export interface RowEncoder {
 const CHUNK_BYTES = 128 * 1024;
 /** A field's most beyond twice its bytes: `\\x`, `+00`, 64 bits of 8 bytes, `\N`, a tab. */
 const FIELD_EXTRA = 72;
-/** Beyond this length a native copy beats a loop. */
-const NATIVE_COPY_BYTES = 96;
 const SLICE_BYTES = 16 * 1024;
-
-const TAB = 0x09;
-const NEWLINE = 0x0a;
-const BACKSLASH = 0x5c;
-const CAPITAL_N = 0x4e;
-const NUL_SEEN = -1;
-const NOT_UTF8 = -2;
-
-/** What follows the backslash for a byte that COPY text escapes; 255 for U+0000, which text can't hold. */
-const ESCAPES = new Uint8Array(256);
-ESCAPES[0] = 255;
-ESCAPES[TAB] = 0x74;
-ESCAPES[NEWLINE] = 0x6e;
-ESCAPES[0x0d] = 0x72;
-ESCAPES[BACKSLASH] = BACKSLASH;
-
-const HEX = Buffer.from('0123456789abcdef');
-
-function writeText(out: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
-  let seen = 0;
-  for (let index = start; index < end; index += 1) {
-    const byte = bytes[index]!;
-    const escape = ESCAPES[byte]!;
-    if (escape !== 0) {
-      if (escape === 255) return NUL_SEEN;
-      out[at++] = BACKSLASH;
-      out[at++] = escape;
-    } else {
-      seen |= byte;
-      out[at++] = byte;
-    }
-  }
-  return seen >= 0x80 && !isUtf8(bytes.subarray(start, end)) ? NOT_UTF8 : at;
-}
-
-function writePlain(out: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
-  if (end - start > NATIVE_COPY_BYTES) return at + bytes.copy(out, at, start, end);
-  for (let index = start; index < end; index += 1) out[at++] = bytes[index]!;
-  return at;
-}
-
-function writeHex(out: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
-  for (let index = start; index < end; index += 1) {
-    const byte = bytes[index]!;
-    out[at++] = HEX[byte >> 4]!;
-    out[at++] = HEX[byte & 15]!;
-  }
-  return at;
-}
-
-/** `\\x`: COPY's escape of the backslash before bytea's x. */
-function writeHexPrefix(out: Buffer, at: number): number {
-  out[at] = BACKSLASH;
-  out[at + 1] = BACKSLASH;
-  out[at + 2] = 0x78;
-  return at + 3;
-}
-
-function writeBits(out: Buffer, at: number, bytes: Buffer, end: number, bits: number): number {
-  for (let bit = bits - 1; bit >= 0; bit -= 1) out[at++] = 0x30 + ((bytes[end - 1 - (bit >> 3)]! >> (bit & 7)) & 1);
-  return at;
-}
-
-function writeNull(out: Buffer, at: number): number {
-  out[at] = BACKSLASH;
-  out[at + 1] = CAPITAL_N;
-  return at + 2;
-}
-
 /** An internal geometry is four bytes of SRID and then WKB, always x before y. */
 const SRID_BYTES = 4;
 
@@ -110,7 +40,7 @@ class CopyTextEncoder implements RowEncoder {
   readonly #sink: (chunk: Buffer) => void;
   #out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   #at = 0;
-  /** Where the field that {@link #length} read begins; -1 as its length is NULL. */
+  /** Where the field that {@link #length} read begins. */
   #position = 0;
 
   constructor(fields: readonly RowField[], zeroDates: 'reject' | 'null', sink: (chunk: Buffer) => void) {
@@ -140,15 +70,12 @@ class CopyTextEncoder implements RowEncoder {
     if (this.#at + bytes > CHUNK_BYTES) this.flush();
   }
 
+  /** -1 for NULL. */
   #length(packet: Buffer, at: number): number {
     const first = packet[at]!;
-    if (first < 0xfb) {
+    if (first <= 0xfb) {
       this.#position = at + 1;
-      return first;
-    }
-    if (first === 0xfb) {
-      this.#position = at + 1;
-      return -1;
+      return first === 0xfb ? -1 : first;
     }
     const width = first === 0xfc ? 2 : first === 0xfd ? 3 : 6;
     this.#position = at + 1 + (first === 0xfe ? 8 : width);
@@ -199,9 +126,9 @@ class CopyTextEncoder implements RowEncoder {
       case 'bit':
         return writeBits(out, at, packet, end, field.bits);
       case 'json':
-        return fieldFault('json', packet, from, end) === null ? writeText(out, at, packet, from, end) : NUL_SEEN;
+        return fieldFault('json', packet, from, end) === null ? writeText(out, at, packet, from, end) : REFUSED;
       case 'boolean':
-        if (fieldFault('boolean', packet, from, end) !== null) return NUL_SEEN;
+        if (fieldFault('boolean', packet, from, end) !== null) return REFUSED;
         out[at] = packet[from] === 0x30 ? 0x66 : 0x74;
         return at + 1;
     }
@@ -209,7 +136,7 @@ class CopyTextEncoder implements RowEncoder {
 
   #date(encoding: Encoding, out: Buffer, at: number, packet: Buffer, from: number, end: number): number {
     const fault = dateFault(packet, from);
-    if (fault !== null) return fault === 'zero_date' && this.#zeroDates === 'null' ? writeNull(out, at) : NUL_SEEN;
+    if (fault !== null) return fault === 'zero_date' && this.#zeroDates === 'null' ? writeNull(out, at) : REFUSED;
     at = writePlain(out, at, packet, from, end);
     if (encoding !== 'timestamptz') return at;
     // The session's zone is UTC; the target's need not be.
@@ -300,17 +227,6 @@ interface FieldBounds {
   readonly field: RowField;
   readonly from: number;
   readonly end: number;
-}
-
-/** {@link writeText} of bytes known to be UTF-8 without U+0000: a slice may end inside a character. */
-function writeEscaped(out: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
-  for (let index = start; index < end; index += 1) {
-    const byte = bytes[index]!;
-    const escape = ESCAPES[byte]!;
-    if (escape !== 0) out[at++] = BACKSLASH;
-    out[at++] = escape === 0 ? byte : escape;
-  }
-  return at;
 }
 
 /** A value of a rejected row as text. Bytes, and text that no PostgreSQL text can hold, are `\x` and hexadecimal digits. */

@@ -1,24 +1,8 @@
-import { z } from 'zod';
+import { TidemarkError } from '../../schemas/errors.ts';
 import type { ConnectorManifest } from '../connector.ts';
+import { connectionSchema, type MysqlConnection } from './connection-schema.ts';
 
-const tlsSchema = z.strictObject({
-  /** `disable`: clear text. `require`: encrypted, any certificate. `verify-full`: encrypted, certificate and host name checked. */
-  mode: z.enum(['disable', 'require', 'verify-full']),
-  /** PEM text of the certificate authority; without it those of the system are trusted. */
-  ca: z.string().min(1).optional(),
-});
-
-/** Typed fields only: a URL or a free options text would let a file switch on what this connector keeps off (local files, for one). */
-export const connectionSchema = z.strictObject({
-  host: z.string().min(1),
-  port: z.number().int().min(1).max(65_535).default(3306),
-  database: z.string().min(1),
-  user: z.string().min(1),
-  password: z.string().default(''),
-  tls: tlsSchema.default({ mode: 'disable' }),
-});
-
-export type MysqlConnection = z.infer<typeof connectionSchema>;
+const DRIVER_INSTALL = 'npm install mysql2@3.24.5';
 
 export const manifest: ConnectorManifest<MysqlConnection> = {
   kind: 'mysql',
@@ -28,6 +12,12 @@ export const manifest: ConnectorManifest<MysqlConnection> = {
   connectionSchema,
   secretFields: ['password'],
   capabilities: { foldsToUpper: false, formats: ['copy-text'], ownQueue: false },
-  driverInstall: 'npm install mysql2@3.24.5',
-  load: async () => (await import('./connect.ts')).connector,
+  driverInstall: DRIVER_INSTALL,
+  async load() {
+    try {
+      return (await import('./connect.ts')).connector;
+    } catch (error) {
+      throw new TidemarkError('source.driver_missing', 'The driver for MySQL and MariaDB is not installed.', { hint: `Run: ${DRIVER_INSTALL}`, cause: error });
+    }
+  },
 };

@@ -39,7 +39,7 @@ function readPackets(driver: mysql.Connection, sql: string, onRow: (packet: RowP
       try {
         onRow(packet);
       } catch (error) {
-        reject(error as Error);
+        reject(error instanceof Error ? error : new Error('a row could not be written', { cause: error }));
         query.row = skip;
         return skip;
       }

@@ -4,7 +4,7 @@ import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
 import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
-import type { OpenConnection } from './connection.ts';
+import { SILENCE_GRACE_MS, type OpenConnection } from './connection.ts';
 import { asTidemarkError } from './errors.ts';
 import { planFull, readPart } from './full.ts';
 import { readIncremental } from './incremental.ts';
@@ -12,10 +12,7 @@ import { poll } from './poll.ts';
 import type { RowStream } from './row-stream.ts';
 import { readServer } from './server.ts';
 import { createSource, type Source } from './source.ts';
-import type { TypeChoices } from './types.ts';
-
-/** The server ends a statement at its timeout; one that says nothing so much later is behind a dead connection. */
-const SILENCE_GRACE_MS = 10_000;
+import { checkChoices, type TypeChoices } from './types.ts';
 
 class MysqlSession implements SourceSession {
   readonly #connection: OpenConnection;
@@ -42,7 +39,10 @@ class MysqlSession implements SourceSession {
   }
 
   describe(table: string, types: TypeChoices = {}): Promise<TableShape> {
-    return this.#guarded(async () => (await describeTable(this.#connection, this.#database, table, types)).shape);
+    return this.#guarded(async () => {
+      checkChoices(types);
+      return (await describeTable(this.#connection, this.#database, table, types)).shape;
+    });
   }
 
   poll(stream: StreamRead, position: Position): Promise<boolean> {
@@ -80,12 +80,11 @@ class MysqlSession implements SourceSession {
       stream.on('error', () => undefined);
       stream.destroy(new TidemarkError('source.read_interrupted', 'The session was closed while rows were read.'));
       await closed;
-      return;
     }
     await this.#connection.end();
   }
 
-  /** Runs one call. Aborting, or silence beyond the statement timeout, cancels at the server, cuts the connection and fails the call. */
+  /** Runs one call. Aborting cancels at the server, cuts the connection and fails the call. */
   #guarded<Result>(call: () => Promise<Result>): Promise<Result> {
     const { signal } = this.#options;
     return new Promise((resolve, reject) => {

@@ -18,6 +18,7 @@
  * | geometry and its kin | bytea: WKB | |
  * | uuid, inet4, inet6 (MariaDB) | uuid, inet | |
  */
+import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column } from '../../schemas/table.ts';
 
 /** How a field's bytes become COPY text; see `copy-rows.ts`. */
@@ -39,6 +40,20 @@ export interface NativeColumn {
 
 /** A stream's choices: `zero_dates`: reject (default), null or text; `tinyint1`: smallint (default) or boolean. */
 export type TypeChoices = Readonly<Record<string, string>>;
+
+const CHOICES: Readonly<Record<string, readonly string[]>> = { zero_dates: ['reject', 'null', 'text'], tinyint1: ['smallint', 'boolean'] };
+
+/** Throws `config.invalid` for a choice that this connector does not know. */
+export function checkChoices(choices: TypeChoices): void {
+  for (const [name, value] of Object.entries(choices)) {
+    const known = Object.hasOwn(CHOICES, name) ? CHOICES[name] : undefined;
+    if (known?.includes(value) === true) continue;
+    throw new TidemarkError('config.invalid', known === undefined ? `types has no choice ${name}.` : `types.${name} can't be ${value}.`, {
+      hint: known === undefined ? `Choices are ${Object.keys(CHOICES).join(', ')}.` : `It can be ${known.join(', ')}.`,
+      path: `types.${name}`,
+    });
+  }
+}
 
 type Order = Column['order'];
 interface Mapped {

@@ -43,14 +43,24 @@ function packet(sequence: number, payload: Buffer): Buffer {
 
 const OK = Buffer.from([0, 0, 0, 2, 0, 0, 0]);
 
-/** A MySQL 5.7 without TLS that lets everybody in and asks for a file at every query. */
+/** The greeting of a MySQL 5.7 without TLS. */
+function greet(socket: Socket): void {
+  const hello = Buffer.concat([
+    Buffer.from([10]), Buffer.from('5.7.99\0'), Buffer.from([1, 0, 0, 0]), Buffer.from('abcdefgh\0'), Buffer.from([0xff, 0xf7]), Buffer.from([33]),
+    Buffer.from([2, 0]), Buffer.from([0x0f, 0x80]), Buffer.from([21]), Buffer.alloc(10), Buffer.from('ijklmnopqrst\0'), Buffer.from('mysql_native_password\0'),
+  ]);
+  socket.write(packet(0, hello));
+}
+
+function silentAfterLogin(socket: Socket): void {
+  greet(socket);
+  socket.once('data', () => socket.write(packet(2, OK)));
+}
+
+/** Lets everybody in and asks for a file at every query. */
 function thief(seen: Buffer[]): (socket: Socket) => void {
   return (socket) => {
-    const hello = Buffer.concat([
-      Buffer.from([10]), Buffer.from('5.7.99\0'), Buffer.from([1, 0, 0, 0]), Buffer.from('abcdefgh\0'), Buffer.from([0xff, 0xf7]), Buffer.from([33]),
-      Buffer.from([2, 0]), Buffer.from([0x0f, 0x80]), Buffer.from([21]), Buffer.alloc(10), Buffer.from('ijklmnopqrst\0'), Buffer.from('mysql_native_password\0'),
-    ]);
-    socket.write(packet(0, hello));
+    greet(socket);
     let loggedIn = false;
     socket.on('data', (data) => {
       if (!loggedIn) {
@@ -109,6 +119,18 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
     expect(error.code).toBe('source.protocol');
     expect(Buffer.concat(seen).includes('root:')).toBe(false);
     expect(seen.length).toBeGreaterThan(0);
+  });
+
+  test('a server that falls silent after the login is given up', async () => {
+    const port = await fakeServer(silentAfterLogin);
+    const error = await failure(openSession(database, { port, connectTimeoutMs: 500 }));
+    expect(error.code).toBe('source.connection_lost');
+  });
+
+  test('an unknown choice of types is refused', async () => {
+    const session = await openSession(database);
+    await expect(session.describe('accounts', { zero_dates: 'ignore' })).rejects.toMatchObject({ code: 'config.invalid', path: 'types.zero_dates' });
+    await expect(session.describe('accounts', { zero_date: 'null' })).rejects.toMatchObject({ code: 'config.invalid' });
   });
 
   test('a connection has typed fields only', () => {

@@ -431,6 +431,17 @@ describeWith({ mariadb: true }, 'MariaDB watermark', () => {
     await engine.expectEqual();
   });
 
+  test('many sessions at once still see each other\'s open transactions', async () => {
+    const name = await table();
+    await fill(name, 5);
+    const engines = await Promise.all(Array.from({ length: 12 }, () => MiniEngine.for(database, name, 'at')));
+    for (let round = 0; round < 3; round += 1) {
+      await Promise.all(engines.map((engine) => engine.run()));
+      expect(engines.map((engine) => engine.guarantee)).toEqual(engines.map(() => 'exact'));
+    }
+    await Promise.all(engines.map((engine) => engine.session.close()));
+  });
+
   test('two workers see the same batch for the same position', async () => {
     const name = await table();
     await fill(name, 10);
