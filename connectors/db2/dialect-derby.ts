@@ -7,7 +7,9 @@ import { quoteName, type TableName } from './names.ts';
 import { parseType, type NativeColumn, type NativeType } from './types.ts';
 
 const CATALOG_ROWS_MAX = 200_000;
-const CLOB_PIECE = 32_000;
+/** Derby declares a text's length in characters, the driver takes it for bytes of UTF-8: it cuts what is longer. */
+const BYTES_PER_UNIT = 3;
+const TEXT_PIECE = 10_000;
 const BITS_MAX = 32_700;
 const BLOB_BUFFER = 65_536;
 const MINUTES_STEP = 15;
@@ -15,7 +17,13 @@ const MINUTES_STEP = 15;
 function valueRead(column: NativeColumn): ValueRead | null {
   const name = quoteName(column.name);
   const type = parseType(column.nativeType);
-  const text = (sql: string, units: number): ValueRead => ({ ...plain(sql, units, 'text'), lengthSql: `LENGTH(${name})` });
+  const length = `LENGTH(${name})`;
+  const wide = (sql: string, units: number): string => `CAST(${sql} AS VARCHAR(${units * BYTES_PER_UNIT}))`;
+  const whole = (units: number): ValueRead => ({ ...plain(wide(name, units), units * BYTES_PER_UNIT, 'text'), lengthSql: length });
+  const inPieces = (): ValueRead => {
+    const piece = (start: string): string => wide(`SUBSTR(${name}, ${start}, ${TEXT_PIECE})`, TEXT_PIECE);
+    return { ...plain(piece('1'), TEXT_PIECE * BYTES_PER_UNIT, 'text'), lengthSql: length, rest: { pieceLength: TEXT_PIECE, sql: piece } };
+  };
   switch (type.base) {
     case 'SMALLINT':
     case 'INTEGER':
@@ -29,16 +37,11 @@ function valueRead(column: NativeColumn): ValueRead | null {
     case 'BOOLEAN':
       return plain(`CAST(${name} AS VARCHAR(5))`, 5);
     case 'CHAR':
-      return text(`CAST(${name} AS VARCHAR(${type.length}))`, type.length);
     case 'VARCHAR':
-      return text(name, type.length);
+      return type.length <= TEXT_PIECE ? whole(type.length) : inPieces();
     case 'LONG VARCHAR':
-      return text(name, BITS_MAX);
     case 'CLOB':
-      return {
-        ...text(`CAST(SUBSTR(${name}, 1, ${CLOB_PIECE}) AS VARCHAR(${CLOB_PIECE}))`, CLOB_PIECE),
-        rest: { pieceLength: CLOB_PIECE, sql: (start) => `CAST(SUBSTR(${name}, ${start}, ${CLOB_PIECE}) AS VARCHAR(${CLOB_PIECE}))` },
-      };
+      return inPieces();
     case 'BINARY':
     case 'VARBINARY':
     case 'LONG VARBINARY':
@@ -50,7 +53,8 @@ function valueRead(column: NativeColumn): ValueRead | null {
     case 'TIME':
       return plain(`CAST(${name} AS VARCHAR(8))`, 8);
     case 'TIMESTAMP':
-      return plain(`VARCHAR(${name})`, 32);
+      // VARCHAR(…) fails for a value with nanoseconds, which Derby can hold.
+      return plain(`CAST(${name} AS VARCHAR(32))`, 32, 'microseconds');
     default:
       return null;
   }
@@ -133,7 +137,7 @@ async function indexes(query: Query, table: TableName | null): Promise<readonly 
 export const derby: Dialect = {
   product: 'Apache Derby',
   readSuffix: ' FOR READ ONLY WITH CS',
-  clockSql: 'SELECT VARCHAR(CURRENT_TIMESTAMP) FROM SYSIBM.SYSDUMMY1',
+  clockSql: 'SELECT CAST(CURRENT_TIMESTAMP AS VARCHAR(32)) FROM SYSIBM.SYSDUMMY1',
   valueRead,
   parameter,
   async session(query) {

@@ -11,6 +11,8 @@ export type ValueKind =
   | 'plain'
   /** `2024-02-29-23.59.59.123456`. */
   | 'timestamp'
+  /** A timestamp as PostgreSQL reads it, refused where it has digits beyond microseconds. */
+  | 'microseconds'
   | 'decfloat'
   | 'text'
   | 'bytes';
@@ -28,7 +30,7 @@ export interface ColumnSpec {
   readonly rest: RestOfValue | null;
 }
 
-/** One statement that selects `pieceLength` units; its parameters are the one-based start and the key's values. */
+/** One statement that selects `pieceLength` UTF-16 units; its parameters are the one-based start and the key's values. */
 export interface RestOfValue {
   readonly sql: string;
   readonly pieceLength: number;

@@ -15,11 +15,14 @@ export type RejectCode =
   /** A substitute stands where the server's code page had a byte without a character. */
   | 'text.substituted'
   /** The value did not come whole: longer than this server can hand over. */
-  | 'value.too_long';
+  | 'value.too_long'
+  /** A timestamp has digits beyond microseconds, in a column whose type does not say so. */
+  | 'value.too_precise';
 
 const SUBSTITUTES = /[\u001A\uFFFD]/;
 /** From this length on a text that came short is a long one that was cut; below it, one with a U+0000 in it. */
-const LONG_TEXT = 32_000;
+const LONG_TEXT = 10_000;
+const MICROSECONDS = '2024-02-29 23:59:59.123456'.length;
 
 /** `2024-02-29-23.59.59.123456` to `2024-02-29 23:59:59.123456`; other text is left as it is. */
 export function isoTimestamp(text: string): string {
@@ -45,6 +48,7 @@ export function valueText(value: Exclude<Cell, null>, column: Pick<ColumnSpec, '
 function breach(value: Exclude<Cell, null>, length: Cell, column: ColumnSpec): RejectCode | null {
   if (column.kind === 'bytes') return length !== null && Buffer.isBuffer(value) && value.length !== Number(length) ? 'value.too_long' : null;
   const text = String(value);
+  if (column.kind === 'microseconds') return text.length > MICROSECONDS ? 'value.too_precise' : null;
   if (length !== null && text.length !== Number(length)) return text.length >= LONG_TEXT ? 'value.too_long' : 'text.nul';
   return textDefect(text) ?? (column.converted && SUBSTITUTES.test(text) ? 'text.substituted' : null);
 }
@@ -64,6 +68,8 @@ function field(value: Exclude<Cell, null>, row: readonly Cell[], column: ColumnS
       if ((column.lengthAt < 0 || row[column.lengthAt] === text.length) && !NOT_PLAIN.test(text)) return text;
       return breach(value, lengthOf(row, column), column) === null ? escapeCopyText(text) : null;
     }
+    case 'microseconds':
+      return breach(value, null, column) === null ? (value as string) : null;
     case 'bytes':
       return breach(value, lengthOf(row, column), column) === null ? copyBytes(value as Buffer) : null;
     default:
@@ -78,7 +84,7 @@ function rejectedRow(row: readonly Cell[], columns: readonly ColumnSpec[]): stri
   const values: [string, string | null][] = columns.map((column) => {
     const value = row[column.at] ?? null;
     if (value === null) return [column.name, null];
-    const checked = column.kind === 'text' || column.kind === 'bytes';
+    const checked = column.kind === 'text' || column.kind === 'bytes' || column.kind === 'microseconds';
     const code = checked ? breach(value, lengthOf(row, column), column) : null;
     if (code === null) return [column.name, valueText(value, column)];
     reasons.push({ column: column.name, code });

@@ -81,16 +81,23 @@ export async function* executeStatement(database: NativeDatabase, statement: Sta
   }
 }
 
-async function restOfValue(database: NativeDatabase, row: Cell[], column: ColumnSpec, rest: RestOfValue, options: FetchOptions): Promise<string> {
-  const pieces = [String(row[column.at])];
-  const whole = Number(row[column.lengthAt]);
+/**
+ * Pieces overlap by two units and lose the units at their seams: a surrogate pair that a piece cuts through is broken in it, and whole
+ * in the other one.
+ */
+async function longValue(database: NativeDatabase, row: readonly Cell[], column: ColumnSpec, rest: RestOfValue, options: FetchOptions): Promise<string> {
+  const length = Number(row[column.lengthAt]);
   const key = rest.key.map((at) => String(row[at]));
-  for (let start = rest.pieceLength; start < whole; start += rest.pieceLength) {
+  const pieces = [String(row[column.at]).slice(0, rest.pieceLength - 1)];
+  for (let covered = pieces[0]?.length ?? 0; covered < length; covered += pieces.at(-1)?.length ?? 0) {
     let piece: Cell = null;
-    const statement = { sql: rest.sql, params: [String(start + 1), ...key] };
+    const statement = { sql: rest.sql, params: [String(covered), ...key] };
     for await (const block of executeStatement(database, statement, { ...options, blockRows: 2 })) piece = block[0]?.[0] ?? null;
     if (piece === null) throw new ReaderFault('value_changed');
-    pieces.push(String(piece));
+    const isLast = covered - 1 + rest.pieceLength >= length;
+    const kept = String(piece).slice(1, isLast ? undefined : rest.pieceLength - 1);
+    if (kept === '') break;
+    pieces.push(kept);
   }
   return pieces.join('');
 }
@@ -101,7 +108,7 @@ async function completed(database: NativeDatabase, row: readonly Cell[], columns
   for (const column of columns) {
     const length = Number(row[column.lengthAt] ?? 0);
     if (column.rest === null || length <= column.rest.pieceLength) continue;
-    whole[column.at] = await restOfValue(database, whole, column, column.rest, options);
+    whole[column.at] = await longValue(database, row, column, column.rest, options);
   }
   return whole;
 }
