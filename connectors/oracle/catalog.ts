@@ -6,7 +6,7 @@ import type { OracleClient } from './client.ts';
 import { shortText } from './driver.ts';
 import { chooseKey, type KeyColumn } from './keys.ts';
 import { parseName, targetNames } from './names.ts';
-import { Binds, type Statement } from './statement.ts';
+import { Binds, type Statement } from './binds.ts';
 import { nativeTypeOf, typeOf } from './types.ts';
 
 interface TableName {

@@ -4,7 +4,7 @@ import { addressOf, attributesOf, type OracleSettings } from './connection.ts';
 import { shortText, type FetchTypeHandler, type OracleBind, type OracleConnection, type OracleDriver, type OracleExecuteOptions, type OracleResultSet, type OracleRow } from './driver.ts';
 import { toConnectError, toTidemarkError } from './errors.ts';
 import { quoteName } from './names.ts';
-import type { Statement } from './statement.ts';
+import type { Statement } from './binds.ts';
 
 /** How long the server may take to answer a cancel or a close before the session is given up. */
 const GRACE_MS = 3000;

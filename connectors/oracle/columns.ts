@@ -2,7 +2,7 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column, TableShape } from '../../schemas/table.ts';
 import { quoteName } from './names.ts';
-import type { Binds } from './statement.ts';
+import type { Binds } from './binds.ts';
 import { typeOf, type Kind } from './types.ts';
 
 /** The alias under which every statement reads its table. */

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { TableShape } from '../../schemas/table.ts';
-import type { ServerIdentity } from './server.ts';
+import { isSameServer, serverText, type ServerIdentity } from './identity.ts';
 
 /** A transaction that begins after `scn` (and a statement that begins after `clock`) writes no cursor value below `bound`. */
 const tidePointSchema = z.strictObject({
@@ -35,11 +35,6 @@ const stateSchema = z.strictObject({
 
 export type OracleState = z.infer<typeof stateSchema>;
 
-/** `DB/CONTAINER/DBID`; the last part is `-` where the user may not see it. */
-export function serverText(server: ServerIdentity): string {
-  return `${server.database}/${server.container}/${server.dbid ?? '-'}`;
-}
-
 export function makePosition(server: ServerIdentity, table: TableShape, display: string | null, state: OracleState): Position {
   return { server: serverText(server), table: table.identity, display, state };
 }
@@ -59,11 +54,6 @@ export function stateOf(position: Position, server: ServerIdentity, table: Table
   const otherIncarnation = resetlogs !== null && server.resetlogs !== null && resetlogs !== server.resetlogs;
   if (scn !== null && otherIncarnation && BigInt(server.resetlogs ?? '0') <= BigInt(scn)) throw lost(name, 'the server was opened with RESETLOGS at a moment before it');
   return parsed.data;
-}
-
-function isSameServer(a: string, b: string): boolean {
-  const [[databaseA, containerA, idA], [databaseB, containerB, idB]] = [a.split('/'), b.split('/')];
-  return databaseA === databaseB && containerA === containerB && (idA === idB || idA === '-' || idB === '-');
 }
 
 function lost(table: string, reason: string): TidemarkError {

@@ -7,7 +7,8 @@ import { ALIAS, columnOf, displayOf, isOrderable, orderColumn, ROW_SCN, type Ord
 import { makePosition, stateOf, type OracleState } from './position.ts';
 import { projectionOf, readRows } from './rows.ts';
 import type { OracleServer } from './server.ts';
-import { beyond, Binds, from, upTo, where, type Point, type Statement } from './statement.ts';
+import { Binds, type Statement } from './binds.ts';
+import { beyond, from, upTo, where, type Point } from './statement.ts';
 import { clock, closedInterval, cursorOf, highTide, lowTide, type LowTide } from './tide.ts';
 import { refusalOf } from './types.ts';
 
@@ -170,14 +171,23 @@ export async function mayHaveNews(client: OracleClient, server: OracleServer, st
   const { scn } = state;
   const answerable = scn !== null && (stream.table.kind === 'table' || stream.table.kind === 'partitioned');
   if (state.at !== undefined || !answerable) return true;
-  if (cursor === null) return rowsChanged(client, stream, scn, state.rows ?? null);
-  const newer = (make: (binds: Binds) => readonly (string | null)[]): Promise<boolean> => {
+  try {
+    return cursor === null ? await rowsChanged(client, stream, scn, state.rows ?? null) : await hasNewer(client, stream, cursor, scn, state.lower);
+  } catch (error) {
+    // Some tables (external ones, say) have no ORA_ROWSCN; whatever else is wrong the read will tell.
+    if (error instanceof TidemarkError && error.retry === 'permanent') return true;
+    throw error;
+  }
+}
+
+async function hasNewer(client: OracleClient, stream: StreamRead, cursor: OrderColumn, scn: string, lower: string | null): Promise<boolean> {
+  const newer = async (make: (binds: Binds) => readonly (string | null)[]): Promise<boolean> => {
     const binds = new Binds();
     const conditions = [...make(binds), `${ALIAS}.${ROW_SCN} > TO_NUMBER(${binds.add(scn)})`];
-    return client.rows(binds.statement(`SELECT 1 ${from(stream.table)}${where(conditions)} FETCH FIRST 1 ROWS ONLY`), tableName(stream)).then((rows) => rows.length > 0);
+    const rows = await client.rows(binds.statement(`SELECT 1 ${from(stream.table)}${where(conditions)} FETCH FIRST 1 ROWS ONLY`), tableName(stream));
+    return rows.length > 0;
   };
-  if (await newer((binds) => closedInterval(binds, cursor, state.lower, null))) return true;
-  return cursor.nullable ? newer(() => [`${cursor.compared} IS NULL`]) : false;
+  return (await newer((binds) => closedInterval(binds, cursor, lower, null))) || (cursor.nullable && (await newer(() => [`${cursor.compared} IS NULL`])));
 }
 
 /** Without a cursor deletes count too: they change the number of rows, or come with an insert that has a newer SCN. */

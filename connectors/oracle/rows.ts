@@ -1,20 +1,14 @@
 /** Statements of one snapshot as rows of COPY text: fetched block by block when the reader asks for more. */
 import { COPY_NULL, copyStream, escapeCopyText, textDefect } from '../copy-text.ts';
-import { TidemarkError } from '../../schemas/errors.ts';
 import type { RowRead, StreamRead } from '../connector.ts';
 import type { Column } from '../../schemas/table.ts';
 import type { OracleClient } from './client.ts';
 import { columnOf, selectItems } from './columns.ts';
 import type { OracleLob, OracleRow } from './driver.ts';
-import type { Statement } from './statement.ts';
+import { isLarge, readLob, type LargeField } from './large-value.ts';
+import type { Statement } from './binds.ts';
 import { typeOf, type Kind } from './types.ts';
 import { conversionOf, type Defect, type Field, type Scalar } from './values.ts';
-
-/** Bytes (or UTF-16 units) of a LOB in one round trip. */
-const LOB_PIECE_UNITS = 1 << 20;
-
-/** PostgreSQL takes 1 GB in a row and JavaScript 2^29 characters in a string; a BLOB doubles as hexadecimal digits. */
-const LOB_UNITS_MAX = 200_000_000;
 
 /** Characters after which a chunk goes out. */
 const CHUNK_LENGTH = 128 * 1024;
@@ -74,12 +68,14 @@ export function readRows(client: OracleClient, projection: Projection, statement
         let text = '';
         for (let rows = await result.getRows(projection.fetchRows); rows.length > 0; rows = await result.getRows(projection.fetchRows)) {
           for (const row of rows) {
-            text += await copyRow(client, projection.fields, row, where);
-            count += 1;
-            if (text.length >= CHUNK_LENGTH) {
-              yield Buffer.from(text, 'utf8');
+            for (const piece of await copyRow(client, projection.fields, row, where)) {
+              if (typeof piece === 'string') text += piece;
+              if (text.length < CHUNK_LENGTH && typeof piece === 'string') continue;
+              if (text !== '') yield Buffer.from(text, 'utf8');
               text = '';
+              if (typeof piece !== 'string') yield piece;
             }
+            count += 1;
           }
           if (text !== '') yield Buffer.from(text, 'utf8');
           text = '';
@@ -97,34 +93,41 @@ interface Reject {
   readonly code: Defect;
 }
 
-/** One row: its fields, and two more that say what is wrong with it. */
-async function copyRow(client: OracleClient, fields: readonly FieldReader[], row: OracleRow, where: string): Promise<string> {
-  const rejects: Reject[] = [];
-  const values: (string | null)[] = [];
-  for (const field of fields) {
-    const { text, defect } = await readField(client, field, row, where);
-    values.push(text);
-    if (defect !== null) rejects.push({ column: field.name, code: defect });
-  }
-  if (rejects.length === 0) return `${values.map((value) => (value === null ? COPY_NULL : escapeCopyText(value))).join('\t')}\t${COPY_NULL}\t${COPY_NULL}\n`;
-  const record = Object.fromEntries(fields.map((field, index) => [field.name, recordedValue(values[index] ?? null)]));
-  return `${`${COPY_NULL}\t`.repeat(fields.length)}${escapeCopyText(JSON.stringify(rejects))}\t${escapeCopyText(JSON.stringify(record))}\n`;
-}
-
-/** A value of a rejected row as text that jsonb takes: what no PostgreSQL text can hold is `\x` and the digits of its UTF-16. */
-function recordedValue(value: string | null): string | null {
-  if (value === null) return null;
-  if (value.length > REJECT_VALUE_LENGTH_MAX) return `(left out: ${value.length} characters)`;
-  return textDefect(value) === null ? value : `\\x${Buffer.from(value, 'utf16le').swap16().toString('hex')}`;
-}
+type ReadField = Field | LargeField | typeof NULL_FIELD;
 
 const NULL_FIELD: { readonly text: null; readonly defect: null } = { text: null, defect: null };
 
-async function readField(client: OracleClient, field: FieldReader, row: OracleRow, where: string): Promise<Field | typeof NULL_FIELD> {
+/** One row: its fields, and two more that say what is wrong with it. In pieces where a value is large. */
+async function copyRow(client: OracleClient, fields: readonly FieldReader[], row: OracleRow, where: string): Promise<readonly (string | Buffer)[]> {
+  const values: ReadField[] = [];
+  for (const field of fields) values.push(await readField(client, field, row, where));
+  const rejects = values.flatMap(({ defect }, index): readonly Reject[] => (defect === null ? [] : [{ column: (fields[index] as FieldReader).name, code: defect }]));
+  if (rejects.length > 0) {
+    const record = Object.fromEntries(fields.map((field, index) => [field.name, recordedValue(values[index] ?? NULL_FIELD)]));
+    return [`${`${COPY_NULL}\t`.repeat(fields.length)}${escapeCopyText(JSON.stringify(rejects))}\t${escapeCopyText(JSON.stringify(record))}\n`];
+  }
+  const end = `${COPY_NULL}\t${COPY_NULL}\n`;
+  if (!values.some(isLarge)) return [`${values.map(copyField).join('\t')}\t${end}`];
+  return [...values.flatMap((value) => (isLarge(value) ? [...value.pieces, '\t'] : [`${copyField(value)}\t`])), end];
+}
+
+function copyField(value: ReadField): string {
+  return isLarge(value) || value.text === null ? COPY_NULL : escapeCopyText(value.text);
+}
+
+/** A value of a rejected row as text that jsonb takes: what no PostgreSQL text can hold is `\x` and the digits of its UTF-16. */
+function recordedValue(value: ReadField): string | null {
+  if (isLarge(value)) return `(left out: ${value.units} bytes or characters)`;
+  if (value.text === null) return null;
+  if (value.text.length > REJECT_VALUE_LENGTH_MAX) return `(left out: ${value.text.length} characters)`;
+  return textDefect(value.text) === null ? value.text : `\\x${Buffer.from(value.text, 'utf16le').swap16().toString('hex')}`;
+}
+
+async function readField(client: OracleClient, field: FieldReader, row: OracleRow, where: string): Promise<ReadField> {
   const value = row[field.at] ?? null;
-  if (field.items === 1) return value !== null && isLob(value) ? readLob(client, field, value, where) : convertScalar(field, value);
+  if (field.items === 1) return value !== null && isLob(value) ? readLob(client, value, field, where) : convertScalar(field, value);
   const locator = row[field.at + 1] ?? null;
-  if (locator !== null && isLob(locator)) return readLob(client, field, locator, where);
+  if (locator !== null && isLob(locator)) return readLob(client, locator, field, where);
   // Short LOBs stand behind a dot, which tells an empty one from NULL.
   return typeof value === 'string' ? field.convert(value.slice(1)) : NULL_FIELD;
 }
@@ -135,21 +138,4 @@ function convertScalar(field: FieldReader, value: Scalar | null): Field | typeof
 
 function isLob(value: Scalar | OracleLob): value is OracleLob {
   return typeof value === 'object' && !Buffer.isBuffer(value);
-}
-
-/** Text of a CLOB, hexadecimal digits of a BLOB, joined from pieces so that no round trip carries more than one. */
-async function readLob(client: OracleClient, field: FieldReader, lob: OracleLob, where: string): Promise<Field> {
-  try {
-    if (lob.length > LOB_UNITS_MAX) return { text: `(left out: ${lob.length} bytes or characters)`, defect: 'value.too_large' };
-    let text = '';
-    for (let offset = 1; offset <= lob.length; ) {
-      const piece = await client.during(where, () => lob.getData(offset, Math.min(LOB_PIECE_UNITS, lob.length - offset + 1)));
-      if (piece === null || piece.length === 0) throw new TidemarkError('source.read_interrupted', `${where}: A large value of column ${field.name} ended before its length.`);
-      text += typeof piece === 'string' ? piece : piece.toString('hex');
-      offset += piece.length;
-    }
-    return field.convert(text);
-  } finally {
-    lob.destroy();
-  }
 }

@@ -2,18 +2,8 @@
 import type { ServerFacts } from '../../schemas/table.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { OracleClient } from './client.ts';
-import { serverText } from './position.ts';
-import { Binds } from './statement.ts';
-
-/** Identity now; the parts that need a privilege are null without it. */
-export interface ServerIdentity {
-  readonly database: string;
-  readonly container: string;
-  readonly dbid: string | null;
-  readonly scn: string | null;
-  /** SCN at which this incarnation of the database was opened with RESETLOGS. */
-  readonly resetlogs: string | null;
-}
+import { serverText, type ServerIdentity } from './identity.ts';
+import { Binds } from './binds.ts';
 
 const NAMES = "SELECT SYS_CONTEXT('USERENV', 'DB_NAME'), SYS_CONTEXT('USERENV', 'CON_NAME'), SYS_CONTEXT('USERENV', 'SESSION_USER'), SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA'), TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM DUAL";
 

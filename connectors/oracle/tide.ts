@@ -12,8 +12,10 @@ import type { StreamRead } from '../connector.ts';
 import type { OracleClient } from './client.ts';
 import { clockAs, isTime, orderColumn, ROW_SCN, type OrderColumn } from './columns.ts';
 import { extendTrail, reachBack, type OracleState, type TidePoint } from './position.ts';
-import type { OpenWork, OracleServer, ServerIdentity } from './server.ts';
-import { Binds, from, where, type Statement } from './statement.ts';
+import type { ServerIdentity } from './identity.ts';
+import type { OpenWork, OracleServer } from './server.ts';
+import { Binds, type Statement } from './binds.ts';
+import { from, where } from './statement.ts';
 
 /** ISO 8601 UTC with microseconds. */
 const ISO_UTC = `'YYYY-MM-DD"T"HH24:MI:SS.FF6"Z"'`;

@@ -36,8 +36,12 @@ function doubleText(value: number): string {
 }
 
 /** The driver writes U+FFFD where the server sent bytes that are no text; it cannot be told from a U+FFFD that was stored. */
+export function textDefectOf(text: string): Defect | null {
+  return textDefect(text) ?? (text.includes('\uFFFD') ? 'text.undecodable' : null);
+}
+
 function plainText(text: string): Field {
-  return { text, defect: textDefect(text) ?? (text.includes('\uFFFD') ? 'text.undecodable' : null) };
+  return { text, defect: textDefectOf(text) };
 }
 
 /** More digits before the point than a finite NUMBER has: the driver's text of Oracle's infinities. */

@@ -18,16 +18,16 @@ const TABLES: readonly OracleRow[] = [
   ['THIRD', 'LEDGER', 'TABLE', '73004', 'NO', null, null],
 ];
 
-/** Answers the query of tables by the names that it asks for. */
+/** A server that names itself and shows its transactions. */
 class Catalog extends OracleRecorder {
   constructor(answers: readonly Answer[] = []) {
     super([NAMES, ...answers, DATABASE]);
   }
 }
 
-async function sessionOn(recorder: OracleRecorder, more: object = {}): Promise<SourceSession> {
+async function sessionOn(recorder: OracleRecorder, more: object = {}, signal = new AbortController().signal): Promise<SourceSession> {
   const settings = connectionSchema.parse({ host: 'db.example', service_name: 'X', user: 'u', password: 'p', ...more });
-  return connectorWith(recorder).connect(settings, { applicationName: 'tidemark hq_dar_es_salaam', connectTimeoutMs: 1000, statementTimeoutMs: 5000, signal: new AbortController().signal });
+  return connectorWith(recorder).connect(settings, { applicationName: 'tidemark hq_dar_es_salaam', connectTimeoutMs: 1000, statementTimeoutMs: 5000, signal });
 }
 
 const ACCOUNT_COLUMNS: readonly OracleRow[] = [
@@ -64,6 +64,30 @@ describe('an oracle session', () => {
     const recorder = new Catalog([[/CURRENT_SCHEMA =/, Object.assign(new Error('x'), { code: 'ORA-01435' })]]);
     await expect(sessionOn(recorder, { schema: 'NOWHERE' })).rejects.toMatchObject({ code: 'source.database_missing' });
     expect(recorder.connections[0]?.closed).toBe(true);
+  });
+
+  it('gives up a server that answers nothing, not even a cancel, in bounded time', async () => {
+    jest.useFakeTimers();
+    try {
+      const never = (): Promise<never> => new Promise<never>(() => undefined);
+      const recorder = new Catalog();
+      const abort = new AbortController();
+      const session = await sessionOn(recorder, {}, abort.signal);
+      Object.assign(recorder.connections[0] as object, { execute: never, break: never, close: never, rollback: never });
+      const outcome = (work: Promise<unknown>): Promise<unknown> => work.then(() => 'done', (error: { code?: string }) => error.code);
+      const silent = outcome(session.server());
+      await jest.advanceTimersByTimeAsync(10_000);
+      expect(await silent).toBe('source.connection_lost');
+      const aborted = outcome(session.discover());
+      abort.abort();
+      await jest.advanceTimersByTimeAsync(10_000);
+      expect(await aborted).toBe('batch.cancelled');
+      const closed = outcome(session.close());
+      await jest.advanceTimersByTimeAsync(10_000);
+      expect(await closed).toBe('done');
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('says which server it is, and which privileges are missing', async () => {

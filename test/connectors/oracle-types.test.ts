@@ -62,7 +62,7 @@ const CASES: readonly Case[] = [
   { native: 'NCHAR(3)', pgType: 'character varying(3)', select: ['#'], values: [['日  ', '日  ']] },
   { native: 'VARCHAR2(4000 CHAR)', pgType: 'character varying(4000)', select: ['#'], values: [[HARD, HARD], [' padded ', ' padded '], [null, null], ['a\u0000b', '!text.nul'], ['half \ud83d', '!text.not_unicode'], ['lost \ufffd', '!text.undecodable']] },
   { native: 'NVARCHAR2(200)', pgType: 'character varying(200)', select: ['#'], values: [[HARD, HARD]] },
-  { native: 'CLOB', pgType: 'text', select: INLINE('DBMS_LOB.SUBSTR(#, 1000, 1)'), values: [[['.', null], ''], [[`.${HARD}`, null], HARD], [[null, null], null], [[null, lob(LONG_TEXT)], LONG_TEXT], [[null, lob(`${'x'.repeat(1001)}\u0000`)], '!text.nul']] },
+  { native: 'CLOB', pgType: 'text', select: INLINE('DBMS_LOB.SUBSTR(#, 1000, 1)'), values: [[['.', null], ''], [[`.${HARD}`, null], HARD], [[null, null], null], [[null, lob(LONG_TEXT)], LONG_TEXT], [[null, lob(`${'x'.repeat(1001)}\u0000`)], '!text.nul'], [[null, lob(`${LONG_TEXT}\u0000`)], '!text.nul'], [[null, lob(`${LONG_TEXT}\ud83d`)], '!text.not_unicode']] },
   { native: 'NCLOB', pgType: 'text', select: INLINE('DBMS_LOB.SUBSTR(#, 1000, 1)'), values: [[['.日', null], '日']] },
   { native: 'LONG', pgType: 'text', select: ['#'], values: [[HARD, HARD]] },
   { native: 'RAW(16)', pgType: 'bytea', select: ['#'], values: [[Buffer.from([0, 255, 92, 10]), '\\x00ff5c0a'], [null, null]] },
