@@ -61,7 +61,7 @@ async function liveDisplay(screen: Screen): Promise<Display> {
   return {
     everyMs: REDRAW_MS,
     async show(streams) {
-      draw(progressLines(streams, Math.max(3, (screen.rows ?? LINES_MAX) - 2)).join('\n'));
+      draw(progressLines(streams, Math.max(3, (screen.rows || LINES_MAX) - 2)).join('\n'));
     },
     clear: () => draw.clear(),
   };

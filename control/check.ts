@@ -119,7 +119,7 @@ async function checkDestination(settings: Settings, options: CheckOptions): Prom
     const { message, hint } = infoOf(error);
     return { result: null, warnings: [{ source: null, message: `not checked: ${message}${hint === null ? '' : ` ${hint}`}` }] };
   }
-  return timed({ id: 'destination', name: 'Destination', kind: 'postgres' }, null, async () => {
+  return timed({ id: 'destination', name: 'Destination', kind: 'destination' }, null, async () => {
     const destination = openDestination(url, { applicationName: 'tidemark check', sessionsMax: 1 });
     try {
       return await destination.session('checking the destination', readServer);
