@@ -13,6 +13,7 @@ const PROJECTS = {
   conformance: 180 * SECOND,
   workflows: 120 * SECOND,
   replay: 120 * SECOND,
+  faults: 180 * SECOND,
   'bad-input': 240 * SECOND,
   e2e: 300 * SECOND,
   hazards: 300 * SECOND,

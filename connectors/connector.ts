@@ -23,6 +23,11 @@ export interface Capabilities {
   readonly foldsToUpper: boolean;
   /** `copy-binary`: rows can be had in COPY's binary format, for types equal at both ends. All connectors can do `copy-text`. */
   readonly formats: readonly ('copy-text' | 'copy-binary')[];
+  /**
+   * A text column may serve as a cursor: the connector sees by row versions what the order of text does not tell. Default: false, and a
+   * stream whose cursor is text is read whole each time.
+   */
+  readonly textCursors?: boolean;
   /** The connector's own native driver needs a task queue of its own (it may block or crash a process). */
   readonly ownQueue: boolean;
 }

@@ -4,7 +4,7 @@ import { destinationError, isDataError } from '../destinations/postgres/errors.t
 import { finishPart, readBuilding, readPart, type Building } from '../destinations/postgres/generation.ts';
 import { findLedger, writeLedger } from '../destinations/postgres/ledger.ts';
 import { copyInSql, prepareStage } from '../destinations/postgres/stage.ts';
-import { copyRows, type Copied } from './copy-rows.ts';
+import { copyRows, keepError, type Copied } from './copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
@@ -46,7 +46,7 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
   }));
   const attempt: PartAttempt = { engine, plan, building, part, open, step, signal, onProgress };
   return withSource(engine, step.source, signal, async (source) => {
-    const read = (lenient: boolean) => source.readPart(plan.read, bounds.part, lenient ? 'copy-text' : plan.format);
+    const read = async (lenient: boolean) => keepError(await source.readPart(plan.read, bounds.part, lenient ? 'copy-text' : plan.format));
     try {
       const rows = await read(open.lenient);
       return open.lenient || rows.marksRejects || mayRepeat(plan) ? await stagePart(attempt, rows, open.lenient) : await copyDirect(attempt, rows);

@@ -32,6 +32,15 @@ export async function copyRows(read: RowRead, session: Session, copyInSql: strin
   return { rows: left, bytes: meter.bytes, hash: meter.digest() };
 }
 
+/**
+ * Keeps an error of the source for {@link copyRows}. Between the opening of a read and its copy lies a wait for the destination; an error
+ * that nobody listens to then would end the whole process.
+ */
+export function keepError<R extends RowRead>(read: R): R {
+  read.stream.on('error', () => undefined);
+  return read;
+}
+
 /** Counts and hashes what passes through. */
 class Meter extends Transform {
   bytes = 0;

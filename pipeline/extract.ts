@@ -6,7 +6,7 @@ import { findLedger, readWatermark } from '../destinations/postgres/ledger.ts';
 import { copyInSql, countStage, prepareStage, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Position } from '../schemas/position.ts';
-import { copyRows } from './copy-rows.ts';
+import { copyRows, keepError } from './copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { faultPoint } from './fault-point.ts';
 import type { StreamPlan } from './stream-plan.ts';
@@ -66,7 +66,7 @@ interface Attempt {
 
 async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean): Promise<Extracted> {
   const { engine, plan, open, base, signal } = attempt;
-  const read = await source.readFrom(plan.read, base.position, { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax }, lenient ? 'copy-text' : plan.format);
+  const read = keepError(await source.readFrom(plan.read, base.position, { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax }, lenient ? 'copy-text' : plan.format));
   await faultPoint('P1');
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {

@@ -60,11 +60,12 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
   const key = (stream.key ?? table.key).map((name) => findColumn(table, name, capabilities, 'source.key_missing', 'key').name);
   const cursor = chooseCursor(stream, table, capabilities);
   requireChosen(stream, columns, [...key, ...(cursor === null ? [] : [cursor])]);
-  const strategy: Strategy = stream.mode === 'replace' || cursor === null || key.length === 0 ? 'rebuild' : 'incremental';
+  const ordered = cursor !== null && (capabilities.textCursors === true || table.columns.find((column) => column.name === cursor)?.order !== 'text');
+  const strategy: Strategy = stream.mode === 'replace' || !ordered || key.length === 0 ? 'rebuild' : 'incremental';
   if (stream.mode === 'append' && key.length === 0) {
     throw new TidemarkError('source.key_missing', `Stream ${stream.name} is in mode append, but its table has no key.`, { hint: 'Name the columns that identify a row with key: [...], or use mode: replace.' });
   }
-  if (stream.mode === 'append' && cursor === null) {
+  if (stream.mode === 'append' && !ordered) {
     throw new TidemarkError('source.cursor_missing', `Stream ${stream.name} is in mode append, but nothing tells which rows are new.`, { hint: 'Name a column that grows with each insert with cursor: ...' });
   }
   const read: StreamRead = {
@@ -93,7 +94,7 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     keepGenerations: stream.keepGenerations,
     badRowsMax: stream.badRowsMax,
     batchRowsMax: stream.batchRowsMax,
-    notes: notesOf(stream, table, columns, key, cursor),
+    notes: notesOf(stream, table, columns, key, cursor, ordered),
   };
 }
 
@@ -144,11 +145,12 @@ function targetNameOf(columns: readonly Column[], name: string): string {
   return columns.find((column) => column.name === name)!.targetName;
 }
 
-function notesOf(stream: StreamSettings, table: TableShape, columns: readonly Column[], key: readonly string[], cursor: string | null): string[] {
+function notesOf(stream: StreamSettings, table: TableShape, columns: readonly Column[], key: readonly string[], cursor: string | null, ordered: boolean): string[] {
   const notes = columns.filter((column) => column.note !== undefined).map((column) => `${column.name}: ${column.note}`);
   notes.push(...columns.filter((column) => column.targetName !== column.name && column.targetName !== column.name.toLowerCase()).map((column) => `${column.name} is kept as ${column.targetName}`));
   if (stream.mode === 'replace') return notes;
   if (key.length === 0) notes.push(`${table.name} has no key, so every run is a full refresh`);
   else if (cursor === null) notes.push(`${table.name} has no cursor, so every run is a full refresh`);
+  else if (!ordered) notes.push(`the order of the text column ${cursor} does not tell what is new, so every run is a full refresh`);
   return notes;
 }

@@ -46,7 +46,10 @@ async function open(driver: string, connectionString: string): Promise<unknown> 
     throw new ReaderFault('driver_load');
   }
   database = await native.open(connectionString);
-  const info = (type: number): string => String(database?.getInfoSync(type, 255) ?? '');
+  const info = (type: number): string => {
+    const value = database?.getInfoSync(type, 255);
+    return typeof value === 'string' ? value : '';
+  };
   return { product: info(SQL_DBMS_NAME), version: info(SQL_DBMS_VER), database: info(SQL_DATABASE_NAME) };
 }
 

@@ -6,6 +6,12 @@ interface Meaning {
   readonly hint?: string;
 }
 
+const VALUE_MISFIT: Meaning = {
+  code: 'source.schema_changed',
+  message: 'A stored position does not fit the type of the column any more.',
+  hint: 'Run `tidemark plan` to see how the table changed.',
+};
+
 /** What a SQLSTATE means here. Server texts are never passed on: they may quote values. */
 const SQLSTATES: Readonly<Record<string, Meaning>> = {
   '28P01': { code: 'source.auth_failed', message: 'The server refused the user name or password.', hint: 'Check connection.user and connection.password.' },
@@ -41,13 +47,16 @@ const SQLSTATES: Readonly<Record<string, Meaning>> = {
   '53400': { code: 'source.read_interrupted', message: 'A limit of the server was reached.' },
   '25006': { code: 'source.query_failed', message: 'The statement would have to write, and the session is read-only.', hint: 'Does a view call a function that writes?' },
   '0A000': { code: 'source.query_failed', message: 'The server does not support the statement.' },
+  '22P02': VALUE_MISFIT,
+  '22003': VALUE_MISFIT,
+  '22007': VALUE_MISFIT,
+  '22008': VALUE_MISFIT,
   '42804': { code: 'source.schema_changed', message: 'A column changed its type.', hint: 'Run `tidemark plan` to see how the table changed.' },
   '42883': { code: 'source.cursor_unusable', message: 'A column of the cursor or key has a type without an order.', hint: 'Choose another cursor or key.' },
 };
 
 const SQLSTATE_CLASSES: Readonly<Record<string, Meaning>> = {
   '08': { code: 'source.connection_lost', message: 'The connection to the server broke.' },
-  '22': { code: 'source.schema_changed', message: 'A stored position or a value does not fit the column any more.', hint: 'Did the type of the cursor or a key column change?' },
   '28': { code: 'source.auth_failed', message: 'The server refused the user.' },
   '53': { code: 'source.read_interrupted', message: 'The server ran out of a resource (disk, memory or connections).' },
   '58': { code: 'source.read_interrupted', message: 'The server had a system error.' },

@@ -75,8 +75,8 @@ async function cut(client: PostgresClient, relation: Relation, rowsMax: number, 
   const keys = relation.key.map(({ sql }) => sql).join(', ');
   const texts = relation.key.map(({ sql }, i) => `(${sql})::text AS k${i}`).join(', ');
   const rows = await client.rows(relation.where, `SELECT ${texts} FROM
-    (SELECT ${keys}, row_number() OVER (ORDER BY ${keys}) AS nth, count(*) OVER () AS sampled FROM ${relation.from} TABLESAMPLE SYSTEM (${percent})) s
-    WHERE nth < sampled AND nth * ${partCount} / sampled > (nth - 1) * ${partCount} / sampled ORDER BY nth`);
+    (SELECT ${keys}, row_number() OVER (ORDER BY ${keys}) AS tidemark_nth, count(*) OVER () AS tidemark_of FROM ${relation.from} TABLESAMPLE SYSTEM (${percent})) t
+    WHERE tidemark_nth < tidemark_of AND tidemark_nth * ${partCount} / tidemark_of > (tidemark_nth - 1) * ${partCount} / tidemark_of ORDER BY tidemark_nth`);
   const bounds = rows.map((row) => relation.key.map((_, i) => row[`k${i}`] ?? ''));
   const rowEstimate = Math.round(estimate / (bounds.length + 1));
   return [...bounds, null].map((to, i) => ({ from: i === 0 ? null : (bounds[i - 1] ?? null), to, rowEstimate }));

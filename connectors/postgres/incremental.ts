@@ -19,7 +19,7 @@ import { type Mark, parsePosition, type Run, toPosition } from './position.ts';
 import { compare, findEnd, inRange, newRows, pagingColumns, type RangeSpec } from './range.ts';
 import { grows, loadRelation, type OrderedColumn, type Relation } from './relation.ts';
 import { type RunStart, startOf } from './run-start.ts';
-import { type Before, type Bounds, hasOpenXids, laterOf, outsideOrder, readBefore, readBounds, readSnapshot, type Snapshot, trustMark, xminOf } from './snapshot.ts';
+import { type Before, type Bounds, laterOf, outsideOrder, readBefore, readBounds, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
 
 /** Lower bounds remembered for relations without row versions. */
 const HISTORY_MAX = 32;
@@ -113,15 +113,15 @@ export async function beginSnapshot(client: PostgresClient, where: string): Prom
 
 /** What is true once every row of a run that starts in `snapshot` has arrived. */
 export function makeMark(base: Mark | null, stream: StreamRead, relation: Relation, before: Before, snapshot: Snapshot, bounds: Bounds, from: RunStart): Mark {
-  const since = xminOf(snapshot.text).toString();
   const mark = {
     top: bounds.top,
     snapshot: snapshot.text,
+    since: snapshot.since,
     started: snapshot.started,
     wal: snapshot.wal,
     timeline: snapshot.timeline,
-    open: before.open || hasOpenXids(snapshot.text),
-    scanned: base === null || from.since === null || from.anywhere !== null ? { since, at: before.at, runs: [] } : base.scanned,
+    open: before.open || snapshot.openXids,
+    scanned: base === null || from.since === null || from.anywhere !== null ? { since: snapshot.since, at: before.at, runs: [] } : base.scanned,
     outside: { fence: before.fence, rows: bounds.outsideRows },
     leaves: relation.leaves,
     count: null,

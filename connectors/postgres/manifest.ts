@@ -9,7 +9,7 @@ export const manifest: ConnectorManifest<PostgresConnection> = {
   defaultPort: 5432,
   connectionSchema,
   secretFields: ['password'],
-  capabilities: { foldsToUpper: false, formats: ['copy-text', 'copy-binary'], ownQueue: false },
+  capabilities: { foldsToUpper: false, formats: ['copy-text', 'copy-binary'], textCursors: true, ownQueue: false },
   driverInstall: 'npm install pg pg-copy-streams',
   async load() {
     try {

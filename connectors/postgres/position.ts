@@ -13,6 +13,8 @@ const markSchema = z.strictObject({
   top: text,
   /** `xmin:xmax:xip,...` of the snapshot. */
   snapshot: z.string(),
+  /** Rows of transactions from this one on are new to the next run. */
+  since: z.string(),
   /** Start of the server (and of its checkpointer, where visible): it changes with a restart or a crash. */
   started: z.string(),
   /** WAL position in bytes. */

@@ -22,7 +22,7 @@ export interface OrderedColumn {
 export interface Relation extends PositionOwner {
   /** For messages: `table sales.orders`. */
   readonly where: string;
-  /** Quoted, with schema. */
+  /** Quoted, with schema, under the alias `t` that all columns are written with: a bare name in ORDER BY would mean the text of an output column. */
   readonly from: string;
   readonly select: string;
   /** Rows carry the transaction that wrote them, and the user may see it. */
@@ -77,7 +77,7 @@ export async function loadRelation(client: PostgresClient, stream: StreamRead): 
   const keyUsable = stream.key.every((column) => columns.get(column)?.attnotnull === 't');
   return {
     where,
-    from: qualified(schema, name),
+    from: `${qualified(schema, name)} t`,
     select: stream.columns.map(quoteName).join(', '),
     server: client.server.identity,
     table: row.oid ?? '',
@@ -120,7 +120,7 @@ function cursorColumn(columns: ReadonlyMap<string, TextRow>, name: string, versi
 
 function keyColumn(columns: ReadonlyMap<string, TextRow>, name: string): OrderedColumn {
   const row = columns.get(name);
-  return { name, sql: quoteName(name), cast: row?.cast_to ?? '', base: row?.base ?? '', formatted: row?.formatted ?? '', infinite: false };
+  return { name, sql: `t.${quoteName(name)}`, cast: row?.cast_to ?? '', base: row?.base ?? '', formatted: row?.formatted ?? '', infinite: false };
 }
 
 /** The target's type of a column that keeps its nature is the source's own: then both ends share the binary format. */

@@ -43,6 +43,10 @@ export interface Snapshot {
   readonly at: string;
   /** `xmin:xmax:xip,...` */
   readonly text: string;
+  /** Transactions below this one were complete, or are of other databases; as are those below it that still run. */
+  readonly since: string;
+  /** Transactions that may write here were in progress. */
+  readonly openXids: boolean;
   readonly started: string;
   readonly wal: string;
   readonly timeline: string | null;
@@ -57,9 +61,7 @@ export interface Bounds {
   readonly outsideRows: string;
 }
 
-export const xminOf = (snapshot: string): bigint => BigInt(snapshot.split(':')[0] ?? '0');
-export const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(':')[1] ?? '0');
-export const hasOpenXids = (snapshot: string): boolean => (snapshot.split(':')[2] ?? '') !== '';
+const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(':')[1] ?? '0');
 
 const microseconds = (time: string): string => `(extract(epoch FROM ${time}) * 1000000)::int8`;
 
@@ -89,14 +91,22 @@ const ACTIVITY = `pg_is_in_recovery() AS standby,
       bool_or(query = '<insufficient privilege>' OR state = 'disabled') AS hidden
     FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND (usename = current_user AND application_name = $1) IS NOT TRUE) a`;
 
+/** The oldest transaction in progress that is not known to be of another database; a backend never changes its database. */
+const OLDEST_HERE = (prefix: string): string => `(SELECT min(x::text::int8) FROM ${prefix}_snapshot_xip(s.snapshot) x
+    WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname <> current_database() AND backend_xid::text::int8 = x::text::int8 % 4294967296)
+      AND NOT EXISTS (SELECT FROM pg_prepared_xacts WHERE database <> current_database() AND transaction::text::int8 = x::text::int8 % 4294967296))`;
+
 /** The snapshot of the transaction it runs in. */
 export async function readSnapshot(client: PostgresClient, where: string): Promise<Snapshot> {
-  const row = await client.row(where, `SELECT ${client.server.version >= 130_000 ? 'pg_current_snapshot()' : 'txid_current_snapshot()'} AS snapshot,
+  const [prefix, current] = client.server.version >= 130_000 ? ['pg', 'pg_current_snapshot()'] : ['txid', 'txid_current_snapshot()'];
+  const row = await client.row(where, `SELECT snapshot, ${OLDEST_HERE(prefix ?? '')} AS oldest,
     to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS as_of, ${microseconds('clock_timestamp()')} AS at, pg_is_in_recovery() AS standby,
     pg_postmaster_start_time() || coalesce('/' || (SELECT min(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'), '') AS started,
     CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END - '0/0' AS wal,
-    CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline`);
-  return { asOf: row.as_of ?? '', at: row.at ?? '0', text: row.snapshot ?? '', started: row.started ?? '', wal: row.wal ?? '0', timeline: row.timeline ?? null, standby: row.standby === 't' };
+    CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline
+    FROM (SELECT ${current} AS snapshot) s`);
+  const text = row.snapshot ?? '';
+  return { asOf: row.as_of ?? '', at: row.at ?? '0', text, since: row.oldest ?? xmaxOf(text).toString(), openXids: row.oldest !== null, started: row.started ?? '', wal: row.wal ?? '0', timeline: row.timeline ?? null, standby: row.standby === 't' };
 }
 
 /** Upper bound of a run that starts in this snapshot, and the lower bound of the next one. */
@@ -204,5 +214,5 @@ export function trustMark(mark: Mark, snapshot: Snapshot, where: string): Trust 
     const from = restarted ? since - XIDS_LOST_MAX : since;
     return forked || now - from > XID_REACH ? null : from < 3n ? 3n : from;
   };
-  return { since: reach(xminOf(mark.snapshot)), scannedSince: reach(BigInt(mark.scanned.since)), restarted };
+  return { since: reach(BigInt(mark.since)), scannedSince: reach(BigInt(mark.scanned.since)), restarted };
 }

@@ -216,6 +216,24 @@ function exactCases(): void {
     await engine.expectEqual();
   });
 
+  test.each([
+    ['bigint', 'n - 500'],
+    ['numeric', '(n - 500) / 7.0'],
+    ['float8', '(n - 500) / 7.0'],
+    ['timestamptz', "timestamptz '0003-01-01 BC' + n * interval '1 day'"],
+    ['date', "date '0003-01-01 BC' + n"],
+    ['text', "chr(40 + n % 80) || n"],
+    ['uuid', 'md5(n::text)::uuid'],
+  ])('the order of %s is the order of its values, not of their texts', async (type, value) => {
+    const name = await table(type);
+    await database.query(`INSERT INTO ${name} SELECT n, ${value}, 'x' FROM generate_series(1, 1200) n`);
+    const engine = await MiniEngine.for(database, name, 'at', { rowsMax: 100 });
+    expect(await engine.run()).toMatchObject({ read: 1200, batches: 12 });
+    await engine.expectEqual();
+    const highest = await database.value(`SELECT at::text FROM ${name} t ORDER BY t.at ${type === 'text' ? 'COLLATE "C" ' : ''}DESC LIMIT 1`);
+    expect(engine.position?.display?.replace('T', ' ').replace('Z', '+00')).toBe(highest);
+  });
+
   test('W19: an empty first run, then rows at and before the epoch', async () => {
     const name = await table();
     const engine = await MiniEngine.for(database, name, 'at');

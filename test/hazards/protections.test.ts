@@ -1,9 +1,11 @@
 /**
- * The hazard tests can go red: with one protection switched off in the worker (TIDEMARK_TEST_DISABLE, which is honoured only
- * with NODE_ENV=test) the case that it protects from loses a row, and with it the same play is equal.
+ * The hazard tests can go red: with one protection switched off in the worker, the case that it protects from ends unequal, while
+ * every sync still says `completed`. The tests of the EXACT cases show the same plays equal with all protections on.
  *
  * The late scan is off in all of them, since it alone would bring back what another missing protection lost.
  */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describeWith } from '../support/describe-with.ts';
 import { needsOf } from './exact-cases.ts';
 import type { Product } from './hazard-case.ts';
@@ -18,12 +20,14 @@ const PROTECTIONS = [
   ['null-cursors', 'W07'],
 ] as const;
 
+const SWITCH = pathToFileURL(join(import.meta.dirname, 'switch-off.js')).href;
+
 describe.each(['postgres', 'mariadb'] as const satisfies readonly Product[])('protections, %s', (product) => {
   describeWith(needsOf(product), 'switched off', () => {
     test.each(PROTECTIONS)('without %s, %s differs', async (protection, id) => {
       const hazard = [...QUIET_CASES, ...OPEN_CASES].filter((each) => each.id === id);
-      const disabled = [...new Set(['late-scan', protection])].join(',');
-      const play = await Play.perform(product, hazard, { TIDEMARK_TEST_DISABLE: disabled });
+      const off = [...new Set(['late-scan', protection])].join(',');
+      const play = await Play.perform(product, hazard, { NODE_OPTIONS: `--import ${SWITCH}`, TIDEMARK_TEST_SWITCH_OFF: off });
       const { differences, syncs } = await play.outcome(id);
       expect(syncs.map(({ status }) => status)).toEqual(syncs.map(() => 'completed'));
       expect(differences).not.toEqual([]);
