@@ -7,8 +7,8 @@ import { join, relative } from 'node:path';
 import { repositoryRoot } from '../support/describe-with.ts';
 
 const FOLDERS = ['schemas', 'connectors', 'destinations', 'pipeline', 'control', 'activities', 'workflows', 'workers', 'runtime', 'cli', 'api', 'console'];
-/** The destination is a product too; its own code may say which. */
-const MAY_NAME_POSTGRES = /^(destinations\/postgres\/|runtime\/(postgres-|server-))/;
+/** The destination is a product too; its own code, and what starts it, may say which. */
+const MAY_NAME_POSTGRES = /^(destinations\/postgres\/|runtime\/(postgres-|server-|up\.ts$))/;
 
 function sources(folder: string): string[] {
   if (!existsSync(folder)) return [];
