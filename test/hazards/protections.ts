@@ -1,6 +1,6 @@
 /**
- * The hazard tests can go red: with one protection switched off in the worker, the case that it protects from ends unequal, while
- * every sync still says `completed`. The tests of the EXACT cases show the same plays equal with all protections on.
+ * The hazard tests can go red: with one protection switched off in the worker, the case that it protects from
+ * ends unequal after a good first sync. The tests of the EXACT cases show the same plays equal with all protections on.
  *
  * The late scan is off in all of them, since it alone would bring back what another missing protection lost.
  */
@@ -22,15 +22,15 @@ const PROTECTIONS = [
 
 const SWITCH = pathToFileURL(join(import.meta.dirname, 'switch-off.js')).href;
 
-describe.each(['postgres', 'mariadb'] as const satisfies readonly Product[])('protections, %s', (product) => {
-  describeWith(needsOf(product), 'switched off', () => {
+export function testProtections(product: Product): void {
+  describeWith(needsOf(product), `protections, ${product}`, () => {
     test.each(PROTECTIONS)('without %s, %s differs', async (protection, id) => {
       const hazard = [...QUIET_CASES, ...OPEN_CASES].filter((each) => each.id === id);
       const off = [...new Set(['late-scan', protection])].join(',');
       const play = await Play.perform(product, hazard, { NODE_OPTIONS: `--import ${SWITCH}`, TIDEMARK_TEST_SWITCH_OFF: off });
       const { differences, syncs } = await play.outcome(id);
-      expect(syncs.map(({ status }) => status)).toEqual(syncs.map(() => 'completed'));
+      expect(syncs[0]?.status).toBe('completed');
       expect(differences).not.toEqual([]);
     });
   });
-});
+}

@@ -1,0 +1,3 @@
+import { testProtections } from './protections.ts';
+
+testProtections('mariadb');
