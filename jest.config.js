@@ -4,6 +4,9 @@
  * Tests run as CommonJS through swc: jest's own module registry needs no flag of Node for that. Code under test keeps to
  * `import.meta.dirname` and to no top-level await, which have a CommonJS meaning.
  */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
 const SECOND = 1000;
 
 /** Project → longest time of one test or hook. Real servers start within hooks, so these bound a hang, not a speed. */
@@ -16,6 +19,7 @@ const PROJECTS = {
   faults: 180 * SECOND,
   'bad-input': 240 * SECOND,
   e2e: 300 * SECOND,
+  faults: 300 * SECOND,
   hazards: 300 * SECOND,
   proof: 900 * SECOND,
 };
@@ -38,6 +42,11 @@ const project = ([name, testTimeoutMs]) => ({
   },
   setupFilesAfterEnv: ['<rootDir>/test/support/each-test-file.ts'],
 });
+
+// A folder without a project would never run, and nobody would see it.
+const folders = readdirSync(join(import.meta.dirname, 'test')).filter((name) => name !== 'support');
+const unknown = folders.filter((name) => !Object.hasOwn(PROJECTS, name));
+if (unknown.length > 0) throw new Error(`jest.config.js has no project for test/${unknown.join(', test/')}`);
 
 export default {
   projects: Object.entries(PROJECTS).map(project),
