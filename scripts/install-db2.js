@@ -142,7 +142,7 @@ async function main() {
     for (const left of ['wheel', 'unpacked', 'archive']) rmSync(join(folder, left), { recursive: true, force: true });
     putInPlace(folder, target, () => !process.argv.includes('--force') && loads(target) === null);
     link();
-    say('is installed');
+    say(`is installed; IBM's licence for its CLI driver is in ${join(driverIn(target), 'installer', 'clidriver', 'license')}`);
     return 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -20,7 +20,7 @@ describe('connection of db2', () => {
   test('is a string of the typed fields, read-only, under a name that a DBA sees', () => {
     expect(connectionString(connectionSchema.parse(GOOD), OPTIONS)).toBe(
       'DATABASE=CBS_DB;HOSTNAME=db2-hq.bank.example;PORT=50000;PROTOCOL=TCPIP;UID=db2inst1;PWD=p{a}"s=s\'w ord;' +
-        'ReadOnlyConnection=1;TxnIsolation=2;ConnectTimeout=2;ClientApplName=tidemark hq_ UID_x;ProgramName=tidemark hq_ UID_x;',
+        'ReadOnlyConnection=1;TxnIsolation=2;FetchBufferSize=262144;ConnectTimeout=2;ClientApplName=tidemark hq_ UID_x;ProgramName=tidemark hq_ UID_x;',
     );
   });
 
