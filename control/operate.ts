@@ -2,6 +2,7 @@
 import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
 import { findSource, listStreams, setParked, setPaused } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
+import { findActiveRun } from '../destinations/postgres/runs.ts';
 import { requireStreamOf } from './history.ts';
 import { pauseSchedule, scheduleId } from './schedules.ts';
 import { listUnwell } from './status.ts';
@@ -33,8 +34,7 @@ export async function setPausedState(destination: Destination, client: Client | 
   await destination.session(paused ? 'pausing' : 'resuming', (session) => setPaused(session, source, stream, paused));
   if (stream === null && client !== null) {
     await pauseSchedule(client, source, paused);
-    // An interval counts from the epoch: without this a source resumed now might wait for almost a whole one.
-    if (!paused && before?.paused === true && before.settings.schedule.everySeconds !== null) await triggerSchedule(client, source);
+    if (!paused && before?.paused === true && before.settings.schedule.everySeconds !== null) await pollAtOnce(destination, client, source);
   }
   return resultOf(destination, command);
 }
@@ -45,7 +45,10 @@ export async function requireNames(destination: Destination, source: string, str
   else await requireStreamOf(destination, source, stream);
 }
 
-async function triggerSchedule(client: Client, source: string): Promise<void> {
+/** An interval counts from the epoch: without this a source resumed now might wait for almost a whole one. A poll window that is still open goes on by itself. */
+async function pollAtOnce(destination: Destination, client: Client, source: string): Promise<void> {
+  const active = await destination.session('looking for the active run', (session) => findActiveRun(session, source));
+  if (active?.trigger === 'window') return;
   try {
     await client.schedule.getHandle(scheduleId(source)).trigger(ScheduleOverlapPolicy.BUFFER_ONE);
   } catch (error) {
