@@ -5,6 +5,8 @@ import { finishPart, readBuilding, readPart, type Building } from '../destinatio
 import { findLedger, writeLedger } from '../destinations/postgres/ledger.ts';
 import { copyInSql, prepareStage } from '../destinations/postgres/stage.ts';
 import { copyRows, keepError, type Copied } from './copy-rows.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { Part } from '../schemas/position.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
@@ -45,31 +47,39 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
     bounds: await readPart(session, part),
   }));
   const attempt: PartAttempt = { engine, plan, building, part, open, step, signal, onProgress };
-  return withSource(engine, step.source, signal, async (source) => {
-    const read = async (lenient: boolean) => keepError(await source.readPart(plan.read, bounds.part, lenient ? 'copy-text' : plan.format));
+  let way: Way = open.lenient ? 'lenient' : mayRepeat(plan) ? 'staged' : 'direct';
+  for (;;) {
     try {
-      const rows = await read(open.lenient);
-      return open.lenient || rows.marksRejects || mayRepeat(plan) ? await stagePart(attempt, rows, open.lenient) : await copyDirect(attempt, rows);
+      return await copyOneWay(attempt, bounds.part, way);
     } catch (error) {
-      if (open.lenient || !isDataError(error)) throw destinationError(error, 'copying a part');
+      const next = slowerWay(way, error);
+      if (next === null) throw destinationError(error, 'copying a part');
+      if (next === 'lenient') await engine.destination.session('marking a batch', (session) => makeLenient(session, open.batch, open.token));
+      way = next;
     }
-    return retryLenient(attempt, read);
+  }
+}
+
+/** A source that refuses a row of its own is read again with marks; a value that only the destination refuses needs a stage of text. */
+function slowerWay(way: Way, error: unknown): Way | null {
+  if (way === 'direct' && error instanceof TidemarkError && error.code === 'source.row_refused') return 'staged';
+  return way !== 'lenient' && isDataError(error) ? 'lenient' : null;
+}
+
+/** `direct`: into the generation. `staged`: rows that the source may mark. `lenient`: a stage of text, each row tried by itself. */
+type Way = 'direct' | 'staged' | 'lenient';
+
+async function copyOneWay(attempt: PartAttempt, part: Part, way: Way): Promise<CopiedPart> {
+  const { engine, plan, step, signal } = attempt;
+  return withSource(engine, step.source, signal, async (source) => {
+    const rows = keepError(await source.readPart(plan.read, part, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
+    return way === 'direct' && !rows.marksRejects ? copyDirect(attempt, rows) : stagePart(attempt, rows, way === 'lenient');
   });
 }
 
 /** The source does not enforce the key, so copies of it must be told apart before the key is built. */
 function mayRepeat(plan: StreamPlan): boolean {
   return plan.key.length > 0 && !plan.keyProven;
-}
-
-async function retryLenient(attempt: PartAttempt, read: (lenient: boolean) => Promise<RowRead>): Promise<CopiedPart> {
-  const { engine, open } = attempt;
-  await engine.destination.session('marking a batch', (session) => makeLenient(session, open.batch, open.token));
-  try {
-    return await stagePart(attempt, await read(true), true);
-  } catch (error) {
-    throw destinationError(error, 'staging a part');
-  }
 }
 
 async function copyDirect(attempt: PartAttempt, read: RowRead): Promise<CopiedPart> {
