@@ -102,7 +102,7 @@ async function stagePart(attempt: PartAttempt, read: RowRead, lenient: boolean):
   const { engine, plan, building, open, part } = attempt;
   const stage = stageOf(plan, part, lenient);
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
-    await prepareStage(session, stage);
+    await prepareStage(session, stage, open.batch);
     const names = plan.columns.map((column) => column.name);
     const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), attempt.signal, attempt.onProgress);
     const record = { read: rows.rows, bytes: rows.bytes, hash: rows.hash, marked: true, to: null, from: null, more: false, guarantee: building.guarantee, futureRows: 0, asOf: null };

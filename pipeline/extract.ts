@@ -70,7 +70,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
   await faultPoint('P1');
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
-      await prepareStage(session, stage);
+      await prepareStage(session, stage, open.batch);
       await requireOpenRun(session, attempt.step.runId, open.batch);
       const names = plan.columns.map((column) => column.name);
       const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress);
@@ -105,7 +105,7 @@ async function recall(engine: Engine, open: OpenBatch, plan: StreamPlan): Promis
   if (staged === null || open.state === 'open') return null;
   if (open.state === 'loaded') return extracted(open.batch, staged, plan, open.lenient);
   return engine.destination.session('looking at a stage', async (session) => {
-    if ((await findLedger(session, open.batch)) !== null || (await countStage(session, stageOf(plan, null, open.lenient).table)) === staged.read) {
+    if ((await findLedger(session, open.batch)) !== null || (await countStage(session, stageOf(plan, null, open.lenient).table, open.batch)) === staged.read) {
       return extracted(open.batch, staged, plan, open.lenient);
     }
     await reopenBatch(session, open.batch, open.token);

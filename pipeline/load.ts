@@ -43,7 +43,7 @@ export async function loadBatch(engine: Engine, step: TransformStep): Promise<Co
 async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & BatchStep, part: number | null): Promise<Counts> {
   const staged = open.staged;
   const stage = stageOf(plan, part, open.lenient);
-  requireStage(open, await countStage(session, stage.table));
+  requireStage(open, await countStage(session, stage.table, open.batch));
   if (staged === null) throw fenced(open.batch);
   const into = await targetOf(session, plan, open);
   const merge: Merge = {

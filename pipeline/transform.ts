@@ -24,7 +24,7 @@ export async function transformBatch(engine: Engine, step: TransformStep): Promi
   const plan = await loadPlan(engine, open.source, open.stream);
   const stage = stageOf(plan, step.part, open.lenient);
   return engine.destination.transaction('transforming a batch', async (session) => {
-    requireStage(open, await countStage(session, stage.table));
+    requireStage(open, await countStage(session, stage.table, open.batch));
     if (open.lenient) await markMisfits(session, stage);
     if (plan.key.length > 0 && !plan.keyProven) await markDuplicates(session, stage, plan.key, plan.cursor);
     const counts = await stageCounts(session, stage.table);

@@ -23,20 +23,20 @@ export function stageName(source: string, stream: string, part: string | null): 
   return { schema: 'tidemark_stage', name: part === null ? `s_${hash}` : `s_${hash}_${part}` };
 }
 
-/** Makes the stage empty and of the right shape, inside the caller's transaction. */
-export async function prepareStage(session: Session, stage: Stage): Promise<void> {
+/** Makes the stage empty, of the right shape and the batch's own, inside the caller's transaction. */
+export async function prepareStage(session: Session, stage: Stage, batch: number): Promise<void> {
   const type = (column: TypedColumn) => (stage.lenient ? 'text' : column.type);
   const shape = createHash('sha256').update(JSON.stringify(stage.columns.map((c) => [c.name, type(c)]))).digest('hex');
-  const { rows } = await session.query<{ shape: string | null }>("select obj_description(to_regclass($1), 'pg_class') as shape", [quoteTable(stage.table)]);
-  if (rows[0]?.shape === shape) {
+  const { rows } = await session.query<{ label: string | null }>("select obj_description(to_regclass($1), 'pg_class') as label", [quoteTable(stage.table)]);
+  if (rows[0]?.label?.startsWith(`${shape} `)) {
     await session.query(`truncate ${quoteTable(stage.table)}`);
-    return;
+  } else {
+    const columns = stage.columns.map((column) => `${quoteIdent(column.name)} ${type(column)}`);
+    columns.push(`${REJECT_COLUMN} text`, `${VALUES_COLUMN} text`, `${SUPERSEDED_COLUMN} boolean`);
+    await session.query(`drop table if exists ${quoteTable(stage.table)}`);
+    await session.query(`create unlogged table ${quoteTable(stage.table)} (${columns.join(', ')}) with (autovacuum_enabled = false)`);
   }
-  const columns = stage.columns.map((column) => `${quoteIdent(column.name)} ${type(column)}`);
-  columns.push(`${REJECT_COLUMN} text`, `${VALUES_COLUMN} text`, `${SUPERSEDED_COLUMN} boolean`);
-  await session.query(`drop table if exists ${quoteTable(stage.table)}`);
-  await session.query(`create unlogged table ${quoteTable(stage.table)} (${columns.join(', ')}) with (autovacuum_enabled = false)`);
-  await session.query(`comment on table ${quoteTable(stage.table)} is ${quoteLiteral(shape)}`);
+  await session.query(`comment on table ${quoteTable(stage.table)} is ${quoteLiteral(`${shape} ${batch}`)}`);
 }
 
 /** Text of the COPY that fills `table`'s columns; `marked` adds the two fields of a marked row. */
@@ -46,11 +46,18 @@ export function copyInSql(table: TableName, columns: readonly string[], format: 
   return `copy ${quoteTable(table)} (${names.join(', ')}) from stdin (format ${format === 'copy-binary' ? 'binary' : 'text'})`;
 }
 
-export async function countStage(session: Session, table: TableName): Promise<number | null> {
+/**
+ * Rows of the stage, or null where there is none or it holds another batch. One statement: the lock on the stage comes before its
+ * snapshot, and in a transaction keeps the stage as it was counted.
+ */
+export async function countStage(session: Session, table: TableName, batch: number): Promise<number | null> {
   const { rows } = await session.query<{ there: boolean }>('select to_regclass($1) is not null as there', [quoteTable(table)]);
   if (!rows[0]?.there) return null;
-  const { rows: counted } = await session.query<{ n: string }>(`select count(*) as n from ${quoteTable(table)}`);
-  return Number(counted[0]!.n);
+  const { rows: counted } = await session.query<{ n: string; label: string | null }>(
+    `select count(*) as n, obj_description($1::regclass, 'pg_class') as label from ${quoteTable(table)}`,
+    [quoteTable(table)],
+  );
+  return counted[0]!.label?.endsWith(` ${batch}`) ? Number(counted[0]!.n) : null;
 }
 
 export async function dropStage(session: Session, table: TableName): Promise<void> {
