@@ -35,6 +35,8 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
 export async function keyBuild(engine: Engine, source: string, stream: string, generation: number): Promise<void> {
   const plan = await loadPlan(engine, source, stream);
   await engine.destination.transaction('building the key', async (session) => {
+    // Two attempts at once take turns: the later one finds the key built.
+    await session.query('select from tidemark.generation where source = $1 and stream = $2 and generation = $3 for update', [source, stream, generation]);
     const building = await readBuilding(session, source, stream, generation);
     await keyGeneration(session, source, stream, building, plan.key);
   });
