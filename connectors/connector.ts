@@ -168,8 +168,11 @@ export interface SourceSession {
   /** Cuts the table for a full build. A keyless table is one part. */
   planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan>;
 
-  /** Opens one part in a snapshot of its own. */
-  readPart(stream: StreamRead, part: Part, format: RowFormat): Promise<RowRead>;
+  /**
+   * Opens one part in a snapshot of its own. With `fail` a connector that marks rejected rows may leave the marks out (`marksRejects` false) and
+   * fail at the first such row with `source.row_refused`; the part is then read again with marks. Default: `mark`.
+   */
+  readPart(stream: StreamRead, part: Part, format: RowFormat, onReject?: 'mark' | 'fail'): Promise<RowRead>;
 
   /** Releases everything within a bounded time; never throws; safe to call twice and after a failure. */
   close(): Promise<void>;

@@ -6,6 +6,7 @@
  * then written in slices, so that a value of any size costs one packet and one chunk of memory.
  */
 import { isUtf8 } from 'node:buffer';
+import { TidemarkError } from '../../schemas/errors.ts';
 import { NEWLINE, REFUSED, TAB, writeBits, writeEscaped, writeHex, writeHexPrefix, writeNull, writePlain, writeText } from './copy-text.ts';
 import { dateFault, fieldFault, type FieldCode } from './field-check.ts';
 import type { Encoding } from './types.ts';
@@ -27,6 +28,13 @@ export interface RowEncoder {
   flush(): void;
 }
 
+export interface RowEncoderOptions {
+  readonly fields: readonly RowField[];
+  readonly zeroDates: 'reject' | 'null';
+  /** Without marks a refused row throws `source.row_refused`. */
+  readonly marks: boolean;
+}
+
 const CHUNK_BYTES = 128 * 1024;
 /** A field's most beyond twice its bytes: `\\x`, `+00`, 64 bits of 8 bytes, `\N`, a tab. */
 const FIELD_EXTRA = 72;
@@ -38,14 +46,17 @@ class CopyTextEncoder implements RowEncoder {
   readonly #fields: readonly RowField[];
   readonly #zeroDates: 'reject' | 'null';
   readonly #sink: (chunk: Buffer) => void;
+  /** Rows carry the two fields that tell what of them is refused; without them a refused row ends the read. */
+  readonly #marks: boolean;
   #out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   #at = 0;
   /** Where the field that {@link #length} read begins. */
   #position = 0;
 
-  constructor(fields: readonly RowField[], zeroDates: 'reject' | 'null', sink: (chunk: Buffer) => void) {
-    this.#fields = fields;
-    this.#zeroDates = zeroDates;
+  constructor(options: RowEncoderOptions, sink: (chunk: Buffer) => void) {
+    this.#fields = options.fields;
+    this.#zeroDates = options.zeroDates;
+    this.#marks = options.marks;
     this.#sink = sink;
   }
 
@@ -58,11 +69,15 @@ class CopyTextEncoder implements RowEncoder {
 
   row(packet: Buffer, at: number, end: number): Generator<void> | null {
     const need = 2 * (end - at) + FIELD_EXTRA * (this.#fields.length + 2);
-    if (need > CHUNK_BYTES) return this.#longRow(packet, at);
+    if (need > CHUNK_BYTES) {
+      if (!this.#marks) this.#refuse(packet, at);
+      return this.#longRow(packet, at);
+    }
     this.#reserve(need);
     const start = this.#at;
     if (this.#shortRow(packet, at)) return null;
     this.#at = start;
+    if (!this.#marks) this.#refuse(packet, at);
     return this.#rejectedRow(packet, at);
   }
 
@@ -101,10 +116,14 @@ class CopyTextEncoder implements RowEncoder {
       }
       out[at++] = TAB;
     }
-    at = writeNull(out, at);
-    out[at++] = TAB;
-    at = writeNull(out, at);
-    out[at++] = NEWLINE;
+    if (this.#marks) {
+      at = writeNull(out, at);
+      out[at++] = TAB;
+      at = writeNull(out, at);
+      out[at++] = NEWLINE;
+    } else {
+      out[at - 1] = NEWLINE;
+    }
     this.#at = at;
     return true;
   }
@@ -164,6 +183,13 @@ class CopyTextEncoder implements RowEncoder {
     });
   }
 
+  /** Throws where a field of the row is refused. */
+  #refuse(packet: Buffer, start: number): void {
+    const fault = this.#faults(packet, start)[0];
+    if (fault === undefined) return;
+    throw new TidemarkError('source.row_refused', `Column ${fault.column} of a row holds what its type can't (${fault.code}).`, { hint: 'The rows are read again, and such rows go to quarantine.' });
+  }
+
   *#longRow(packet: Buffer, start: number): Generator<void> {
     if (this.#faults(packet, start).length > 0) {
       yield* this.#rejectedRow(packet, start);
@@ -196,6 +222,10 @@ class CopyTextEncoder implements RowEncoder {
 
   /** The two fields of a row that nothing is wrong with. */
   #tail(): void {
+    if (!this.#marks) {
+      this.#out[this.#at - 1] = NEWLINE;
+      return;
+    }
     this.#reserve(2 * FIELD_EXTRA);
     this.#at = writeNull(this.#out, this.#at);
     this.#out[this.#at++] = TAB;
@@ -241,9 +271,9 @@ function showValue(field: RowField, packet: Buffer, from: number, end: number): 
 }
 
 /**
- * Rows with two fields more than `fields`: `[{"column","code"}]` and the row's values, both `\N` where nothing is refused.
+ * Rows with two fields more than `fields` where they are marked: `[{"column","code"}]` and the row's values, both `\N` where nothing is refused.
  * `sink` takes chunks of up to 128 KiB that it may keep.
  */
-export function createRowEncoder(fields: readonly RowField[], zeroDates: 'reject' | 'null', sink: (chunk: Buffer) => void): RowEncoder {
-  return new CopyTextEncoder(fields, zeroDates, sink);
+export function createRowEncoder(options: RowEncoderOptions, sink: (chunk: Buffer) => void): RowEncoder {
+  return new CopyTextEncoder(options, sink);
 }

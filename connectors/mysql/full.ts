@@ -72,12 +72,12 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
   return { parts, position: positionOf(await source.identity(), stream, state, state.bound), guarantee: bounds.guarantee, asOf: isoClock(bounds.clock) };
 }
 
-export async function readPart(source: Source, stream: StreamRead, part: Part): Promise<RowRead> {
+export async function readPart(source: Source, stream: StreamRead, part: Part, onReject: 'mark' | 'fail'): Promise<RowRead> {
   const key = keyColumns(stream);
   const conditions = [
     ...(part.from === null ? [] : [after(key, part.from)]),
     ...(part.to === null ? [] : [upTo(key, part.to)]),
   ];
   await beginSnapshot(source.connection, tableName(stream));
-  return rowsOf(source, stream, [selectRows(stream, conditions.length === 0 ? 'TRUE' : conditions.map((each) => `(${each})`).join(' AND '))]);
+  return rowsOf(source, stream, [selectRows(stream, conditions.length === 0 ? 'TRUE' : conditions.map((each) => `(${each})`).join(' AND '))], onReject === 'mark');
 }

@@ -60,6 +60,8 @@ export interface RowStreamRequest {
   readonly statements: readonly string[];
   readonly fields: readonly RowField[];
   readonly zeroDates: 'reject' | 'null';
+  /** Rows are marked where they are refused; else the first such row fails the stream. */
+  readonly marks: boolean;
   /** For messages: the table. */
   readonly what: string;
   /** Without a packet for so long while rows are wanted, the connection counts as lost. */
@@ -112,7 +114,7 @@ function proceed(connection: OpenConnection, flow: Flow): void {
 
 async function pump(request: RowStreamRequest, stream: Readable, flow: Flow): Promise<void> {
   const { connection } = request;
-  const encoder = createRowEncoder(request.fields, request.zeroDates, (chunk) => {
+  const encoder = createRowEncoder(request, (chunk) => {
     if (stream.push(chunk)) return;
     flow.full = true;
     pause(connection, flow);

@@ -60,10 +60,10 @@ class MysqlSession implements SourceSession {
     return this.#guarded(() => planFull(this.#source, stream, limits));
   }
 
-  readPart(stream: StreamRead, part: Part, format: RowFormat): Promise<RowRead> {
+  readPart(stream: StreamRead, part: Part, format: RowFormat, onReject: 'mark' | 'fail' = 'mark'): Promise<RowRead> {
     return this.#guarded(() => {
       requireText(format);
-      return readPart(this.#source, stream, part);
+      return readPart(this.#source, stream, part, onReject);
     });
   }
 

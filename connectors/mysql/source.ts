@@ -17,7 +17,7 @@ export interface Source {
   ground(table: TableShape): Promise<Ground>;
   guarantee(stream: StreamRead): Promise<Guarantee>;
   /** Opens rows; the session remembers them until they end. */
-  open(stream: StreamRead, statements: readonly string[]): RowStream;
+  open(stream: StreamRead, statements: readonly string[], marks: boolean): RowStream;
 }
 
 export interface SourceOptions {
@@ -37,7 +37,7 @@ export function createSource(connection: OpenConnection, options: SourceOptions)
     identity: () => (identity ??= readIdentity(connection)),
     ground,
     guarantee: async (stream) => (isExact(await ground(stream.table)) ? 'exact' : `within ${stream.overlapSeconds}s`),
-    open: (stream, statements) => {
+    open: (stream, statements, marks) => {
       const rows = openRowStream({
         connection,
         statements,
@@ -46,6 +46,7 @@ export function createSource(connection: OpenConnection, options: SourceOptions)
           return { name, encoding: encodingOf(column), bits: Number(/^bit\((\d+)\)/.exec(column.pgType)?.[1] ?? '0') };
         }),
         zeroDates: stream.types?.['zero_dates'] === 'null' ? 'null' : 'reject',
+        marks,
         what: tableName(stream),
         silenceMs: options.silenceMs,
         signal: options.signal,
@@ -57,6 +58,6 @@ export function createSource(connection: OpenConnection, options: SourceOptions)
 }
 
 /** Statements of the open snapshot as the contract's rows. */
-export function rowsOf(source: Source, stream: StreamRead, statements: readonly string[]): RowRead {
-  return { format: 'copy-text', marksRejects: true, ...source.open(stream, statements) };
+export function rowsOf(source: Source, stream: StreamRead, statements: readonly string[], marks = true): RowRead {
+  return { format: 'copy-text', marksRejects: marks, ...source.open(stream, statements, marks) };
 }
