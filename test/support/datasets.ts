@@ -62,9 +62,9 @@ const parts = (column: ColumnText): [string, string] => {
 const folder = process.env['TIDEMARK_TEST_DATA'] ?? join(repositoryRoot, '..', 'shared', 'data');
 
 /** Lines of the file as it would be, reproducible: the row number seeds every value. */
-function* standInLines({ columns, nullText, separator, standIn, key }: Dataset): Generator<string> {
+function* standInLines({ columns, nullText, separator, standIn, key }: Dataset): Generator<Buffer> {
   const random = seededRandom(20_130_101);
-  yield `${columns.map((column) => parts(column)[0]).join(separator)}\n`;
+  yield Buffer.from(`${columns.map((column) => parts(column)[0]).join(separator)}\n`);
   for (let row = 1; row <= standIn; row += 1) {
     const values = columns.map((column) => {
       const [name, type] = parts(column);
@@ -74,13 +74,14 @@ function* standInLines({ columns, nullText, separator, standIn, key }: Dataset):
       if (type === 'text') return `"v ${Math.floor(random() * 1e6).toString(36)}"`;
       return (random() * 1000).toFixed(type.startsWith('decimal') ? 1 : 6);
     });
-    yield `${values.join(separator)}\n`;
+    yield Buffer.from(`${values.join(separator)}\n`);
   }
 }
 
 function open(dataset: Dataset): Readable {
   const file = join(folder, dataset.file);
-  if (!existsSync(file)) return Readable.from(standInLines(dataset));
+  // As a file's stream would be: mysql2 takes nothing but bytes.
+  if (!existsSync(file)) return Readable.from(standInLines(dataset), { objectMode: false });
   const raw = createReadStream(file);
   return file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw;
 }
