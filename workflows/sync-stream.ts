@@ -1,4 +1,4 @@
-import { CancellationScope, continueAsNew, isCancellation, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, ContinueAsNew, isCancellation, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import { addCounts, NO_COUNTS, type StreamCounts, type StreamStatus } from '../schemas/run.ts';
@@ -37,6 +37,8 @@ export async function syncStream(input: SyncStreamInput): Promise<StreamOutcome>
   try {
     status = await sync.run();
   } catch (failure) {
+    // Thrown to end this execution; the next one ends the stream.
+    if (failure instanceof ContinueAsNew) throw failure;
     if (isCancellation(failure)) {
       await CancellationScope.nonCancellable(() => sync.end('skipped', CANCELLED));
       throw failure;
