@@ -16,6 +16,7 @@ import { findServers, which } from '../test/support/find-servers.js';
 import { prepare } from './bootstrap/prepare.js';
 import { MissingError, runMain } from './bootstrap/report.js';
 import { bringTemporal } from './bootstrap/temporal.js';
+import { hasTestServer, testServerFolder } from './temporal-test-server-folder.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PROJECTS = readdirSync(join(root, 'test'), { withFileTypes: true })
@@ -51,10 +52,19 @@ function installDb2() {
   for (const script of ['install-derby.js', 'install-db2.js']) spawnSync(process.execPath, [join(root, 'scripts', script)], { stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
+/** Temporal's server that lets time pass at once; workflow tests that need it are skipped where it can't be had. */
+function installTestServer() {
+  if (hasTestServer(testServerFolder()) || process.env.TIDEMARK_TEST_INSTALL === '0') return;
+  const tools = { java: 'default-jre-headless', mvn: 'maven' };
+  installPackages(Object.keys(tools).filter((name) => which(name) === null).map((name) => tools[name]));
+  spawnSync(process.execPath, [join(root, 'scripts', 'install-temporal-test-server.js')], { stdio: ['ignore', 'ignore', 'inherit'] });
+}
+
 /** Where Temporal can't be had, its tests are skipped like those of any other server. */
 async function provideServers(node) {
   installServers();
   installDb2();
+  installTestServer();
   try {
     await bringTemporal(root, node);
   } catch (error) {
