@@ -4,7 +4,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column, TableShape } from '../../schemas/table.ts';
 import type { OpenConnection, TextRow } from './connection.ts';
 import { readingsOf, targetNames, type TableName } from './names.ts';
-import { quoteText } from './quoting.ts';
+import { quoteTable, quoteText } from './quoting.ts';
 import { mapColumn, type NativeColumn, type TypeChoices } from './types.ts';
 
 const SYSTEM_SCHEMAS = "('mysql','information_schema','performance_schema','sys')";
@@ -196,7 +196,18 @@ export async function describeTable(connection: OpenConnection, database: string
     if (first.readable) return first;
     throw new TidemarkError('source.privilege_missing', `The user may not read table ${written}.`, { hint: `GRANT SELECT ON ${reading.schema}.${reading.name} TO the user.` });
   }
+  for (const reading of readingsOf(written, database)) await requireVisible(connection, reading, written);
   throw await missing(connection, written, database);
+}
+
+/** The catalog hides tables that the user has no privilege on; the server, asked for one, says whether it is that. */
+async function requireVisible(connection: OpenConnection, table: TableName, written: string): Promise<void> {
+  try {
+    await connection.query(`SELECT 1 FROM ${quoteTable(table)} LIMIT 0`, written);
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || error.code !== 'source.privilege_missing') return;
+    throw new TidemarkError('source.privilege_missing', `The user may not read table ${written}, if there is such a table.`, { hint: `GRANT SELECT ON ${table.schema}.${table.name} TO the user, or correct the name.`, cause: error });
+  }
 }
 
 /** The storage engine of a table as described before; null for a view. */

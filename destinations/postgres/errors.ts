@@ -59,7 +59,9 @@ export function destinationError(error: unknown, doing: string): TidemarkError {
 function fromServer(server: ServerError, doing: string, cause: unknown): TidemarkError {
   const finding = SQLSTATE[server.code];
   if (finding) return new TidemarkError(finding.code, finding.says, { hint: finding.hint, cause });
-  const where = [server.table && `table ${server.schema ?? ''}.${server.table}`, server.column && `column ${server.column}`, server.constraint && `constraint ${server.constraint}`]
+  // A constraint may meet a row while the next generation is built: its table has a name that nobody knows.
+  const building = server.schema === 'tidemark_stage';
+  const where = [server.table && (building ? 'the next generation of the target' : `table ${server.schema ?? ''}.${server.table}`), server.column && `column ${server.column}`, server.constraint && `constraint ${server.constraint}`]
     .filter(Boolean)
     .join(', ');
   const place = where === '' ? '' : ` (${where})`;

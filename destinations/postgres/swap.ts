@@ -52,10 +52,12 @@ async function replaceTarget(session: Session, swap: Swap, before: number): Prom
   if (facts?.hasDependents) return replaceRows(session, swap);
   await session.query(`lock table ${quoteTable(swap.target)} in access exclusive mode`);
   await copyGrants(session, swap.target, swap.building.table);
+  const indexes = await copyIndexes(session, swap);
   const parked = oldName(swap.target, await currentGeneration(session, swap));
   await session.query(`drop table if exists ${quoteTable(parked)}`);
   await rename(session, swap.target, parked);
   await rename(session, swap.building.table, swap.target);
+  for (const index of indexes) await session.query(`alter index ${quoteIdent(swap.target.schema)}.${quoteIdent(index.made)} rename to ${quoteIdent(index.name)}`);
   if (before === 0 || swap.keepGenerations === 0) await session.query(`drop table ${quoteTable(parked)}`);
 }
 
@@ -86,6 +88,33 @@ async function rename(session: Session, from: TableName, to: TableName): Promise
   if (rows[0]) await session.query(`alter table ${quoteTable(passing)} rename constraint ${quoteIdent(rows[0].name)} to ${quoteIdent(boundedName(`${to.name}_pkey`))}`);
   if (from.schema !== to.schema) await session.query(`alter table ${quoteTable(passing)} set schema ${quoteIdent(to.schema)}`);
   await session.query(`alter table ${quoteTable({ schema: to.schema, name: passing.name })} rename to ${quoteIdent(to.name)}`);
+}
+
+interface CopiedIndex {
+  readonly name: string;
+  /** Its name until the old table has given the other one up. */
+  readonly made: string;
+}
+
+/** Builds on the new generation what indexes a person has added to the target. The primary key has been built already. */
+async function copyIndexes(session: Session, swap: Swap): Promise<CopiedIndex[]> {
+  const { rows } = await session.query<{ name: string; unique: boolean; rest: string }>(
+    `select c.relname as name, i.indisunique as unique,
+       substr(pg_get_indexdef(i.indexrelid), length(format('CREATE %sINDEX %I ON %s USING ', case when i.indisunique then 'UNIQUE ' else '' end, c.relname, $1::text)) + 1) as rest
+     from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = $2::regclass and not i.indisprimary and i.indisvalid`,
+    [await printedName(session, swap.target), quoteTable(swap.target)],
+  );
+  const copied = rows.map((row, n) => ({ ...row, made: boundedName(`swap${n}_${swap.building.generation}_${row.name}`) }));
+  for (const index of copied) {
+    await session.query(`create ${index.unique ? 'unique ' : ''}index ${quoteIdent(index.made)} on ${quoteTable(swap.building.table)} using ${index.rest}`);
+  }
+  return copied;
+}
+
+/** The table's name as the server prints it in definitions. */
+async function printedName(session: Session, table: TableName): Promise<string> {
+  const { rows } = await session.query<{ name: string }>("select format('%I.%I', $1::text, $2::text) as name", [table.schema, table.name]);
+  return rows[0]!.name;
 }
 
 async function copyGrants(session: Session, from: TableName, to: TableName): Promise<void> {

@@ -19,7 +19,10 @@ export interface TableFacts {
   /** Column sets of unique indexes (the primary key's first) that ON CONFLICT can use. */
   readonly uniqueKeys: readonly (readonly string[])[];
   readonly hasRows: boolean;
-  /** Views, rules or foreign keys hang on this very table, so that swapping names would leave them with the old rows. */
+  /**
+   * Somebody has hung things on this very table that another table of its name would not have: views, foreign keys, unique or exclusion
+   * constraints, triggers, rules, policies.
+   */
   readonly hasDependents: boolean;
 }
 
@@ -28,7 +31,11 @@ export async function inspectTable(session: Session, table: TableName): Promise<
   const { rows } = await session.query<{ oid: string; relkind: string; dependents: boolean }>(
     `select c.oid::text, c.relkind::text,
        exists (select from pg_depend d join pg_rewrite r on r.oid = d.objid where d.classid = 'pg_rewrite'::regclass and d.refobjid = c.oid and r.ev_class <> c.oid)
-         or exists (select from pg_constraint k where k.confrelid = c.oid and k.conrelid <> c.oid) as dependents
+         or exists (select from pg_constraint k where k.confrelid = c.oid and k.conrelid <> c.oid)
+         or exists (select from pg_constraint k where k.conrelid = c.oid and k.contype in ('u', 'x', 'f'))
+         or exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal)
+         or exists (select from pg_policy p where p.polrelid = c.oid)
+         or exists (select from pg_rewrite r where r.ev_class = c.oid) and c.relkind = 'r' as dependents
      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2`,
     [table.schema, table.name],
   );
