@@ -1,8 +1,11 @@
 /** The ends of a full build: what it starts with, and how it takes the target's place. Its parts are copied by `copy-part.ts`. */
 import type { SourceSession } from '../connectors/connector.ts';
-import { dropBuilding, findBuilding, keyGeneration, readBuilding, startGeneration, type Building } from '../destinations/postgres/generation.ts';
+import { adoptMasks, changesMasks, dropBuilding, findBuilding, keyGeneration, readBuilding, startGeneration, type Building } from '../destinations/postgres/generation.ts';
 import { swapGeneration, type SwapResult } from '../destinations/postgres/swap.ts';
-import { loadPlan, type Engine } from './engine.ts';
+import { loadKeys, loadPlan, type Engine } from './engine.ts';
+import { maskFingerprint } from './masks/masking.ts';
+import { NO_MASKS } from './masks/masked-columns.ts';
+import { positionSeal } from './masks/sealed-position.ts';
 import { shapeHash, type StreamPlan } from './stream-plan.ts';
 
 /** A table that nothing can catch up, or whose key may repeat, is one part: its rows must come from one snapshot. */
@@ -10,12 +13,15 @@ const ONE_PART: number = Number.MAX_SAFE_INTEGER;
 
 /** Goes on with an interrupted build of the same shape, or starts the next generation. */
 export async function startBuild(engine: Engine, source: SourceSession, plan: StreamPlan, partRowsMax: number, fresh: boolean): Promise<Building> {
-  const hash = shapeHash(plan);
+  const keys = await loadKeys(engine, plan);
+  const masks = maskFingerprint(plan, keys);
+  const hash = shapeHash(plan, masks);
   if (!fresh && plan.strategy === 'incremental') {
     const found = await engine.destination.transaction('looking for a build', (session) => findBuilding(session, plan.source, plan.stream, hash));
     if (found !== null) return found;
   }
   const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven ? ONE_PART : (plan.batchRowsMax ?? partRowsMax) });
+  const seal = positionSeal(plan.masks ?? NO_MASKS, plan, keys);
   return engine.destination.transaction('starting a build', async (session) => {
     await dropBuilding(session, plan.source, plan.stream);
     return startGeneration(session, {
@@ -23,10 +29,11 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
       stream: plan.stream,
       target: plan.target,
       shapeHash: hash,
-      position: full.position,
+      masks,
+      position: seal.sealPosition(full.position),
       guarantee: full.guarantee,
       asOf: full.asOf,
-      parts: full.parts,
+      parts: full.parts.map((part) => seal.sealPart(part)),
     });
   });
 }
@@ -50,14 +57,18 @@ export async function finishBuild(engine: Engine, source: string, stream: string
     if (rows[0]?.state === 'current') return 'swapped';
     if (rows[0]?.state === 'dropped') return 'unchanged';
     const building = await readBuilding(session, source, stream, generation);
-    return swapGeneration(session, {
+    const hides = await changesMasks(session, source, stream, generation);
+    const result = await swapGeneration(session, {
       source,
       stream,
       target: plan.target,
       building,
       columns: plan.columns.map((column) => column.name),
       deleteCap: plan.deleteCap,
-      keepGenerations: plan.keepGenerations,
+      // What is hidden from now on must not stand in an older build either.
+      keepGenerations: hides ? 0 : plan.keepGenerations,
     });
+    if (hides && result === 'unchanged') await adoptMasks(session, source, stream, generation);
+    return result;
   });
 }

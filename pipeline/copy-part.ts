@@ -7,9 +7,13 @@ import { copyInSql, prepareStage } from '../destinations/postgres/stage.ts';
 import { copyRows, keepError, type Copied } from './copy-rows.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Part } from '../schemas/position.ts';
-import { loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
+import { loadKeys, loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
+import type { MaskKeys } from './masks/mask-key.ts';
+import { maskOf } from './masks/masking.ts';
+import { NO_MASKS } from './masks/masked-columns.ts';
+import { positionSeal } from './masks/sealed-position.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
 export interface CopiedPart {
@@ -23,6 +27,7 @@ export interface CopiedPart {
 interface PartAttempt {
   readonly engine: Engine;
   readonly plan: StreamPlan;
+  readonly keys: MaskKeys;
   readonly building: Building;
   readonly part: number;
   readonly open: OpenBatch;
@@ -46,11 +51,13 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
     building: await readBuilding(session, step.source, step.stream, step.generation),
     bounds: await readPart(session, part),
   }));
-  const attempt: PartAttempt = { engine, plan, building, part, open, step, signal, onProgress };
+  const keys = await loadKeys(engine, plan);
+  const bounded = positionSeal(plan.masks ?? NO_MASKS, plan, keys).openPart(bounds.part);
+  const attempt: PartAttempt = { engine, plan, keys, building, part, open, step, signal, onProgress };
   let way: Way = open.lenient ? 'lenient' : mayRepeat(plan) ? 'staged' : 'direct';
   for (;;) {
     try {
-      return await copyOneWay(attempt, bounds.part, way);
+      return await copyOneWay(attempt, bounded, way);
     } catch (error) {
       const next = slowerWay(way, error);
       if (next === null) throw destinationError(error, 'copying a part');
@@ -87,7 +94,7 @@ async function copyDirect(attempt: PartAttempt, read: RowRead): Promise<CopiedPa
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
     const names = plan.columns.map((column) => column.name);
-    const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, false), attempt.signal, attempt.onProgress);
+    const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, false), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await finishPart(session, part, open.batch);
     await writeLedger(session, { ...ledgerEntry(step, open, rows), written: rows.rows, kind: 'part' });
     await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1 and token = $2", [open.batch, open.token]);
@@ -104,7 +111,7 @@ async function stagePart(attempt: PartAttempt, read: RowRead, lenient: boolean):
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);
     const names = plan.columns.map((column) => column.name);
-    const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), attempt.signal, attempt.onProgress);
+    const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     const record = { read: rows.rows, bytes: rows.bytes, hash: rows.hash, marked: true, to: null, from: null, more: false, guarantee: building.guarantee, futureRows: 0, asOf: null };
     await markStaged(session, open.batch, open.token, building.version, record);
     return rows;

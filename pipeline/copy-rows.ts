@@ -18,13 +18,14 @@ export interface Copied {
 }
 
 /**
- * Streams rows from the source into `copyInSql`'s COPY, with back-pressure from end to end.
+ * Streams rows from the source into `copyInSql`'s COPY, with back-pressure from end to end, through `mask` where there is one: what is counted,
+ * hashed and sent is what came out of it.
  * Throws `batch.equation` where the destination took another number of rows than left the source.
  */
-export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress): Promise<Copied> {
+export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress, mask: Transform | null = null): Promise<Copied> {
   const meter = new Meter(onProgress);
   const into = openCopyIn(session, copyInSql);
-  await pipeline(read.stream, meter, into, { signal });
+  await (mask === null ? pipeline(read.stream, meter, into, { signal }) : pipeline(read.stream, mask, meter, into, { signal }));
   const left = read.rowsRead();
   if (into.rowCount !== left) {
     throw new TidemarkError('batch.equation', `The source sent ${left} rows, the destination took ${into.rowCount}; nothing was committed.`);

@@ -2,6 +2,9 @@ import type { SourceSession } from '../connectors/connector.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { readPlan } from '../destinations/postgres/catalog.ts';
 import { TidemarkError } from '../schemas/errors.ts';
+import { NO_MASKS } from './masks/masked-columns.ts';
+import { parseMaskKey, type MaskKeys } from './masks/mask-key.ts';
+import { positionSeal, type PositionSeal } from './masks/sealed-position.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
 /** What the steps of the pipeline work with; wired by a worker, or by a test. */
@@ -9,6 +12,8 @@ export interface Engine {
   readonly destination: Destination;
   /** Opens a session on a source by its id, with its settings as applied and its secrets as the environment has them now. The caller closes it. */
   openSource(sourceId: string, signal: AbortSignal): Promise<SourceSession>;
+  /** The texts of a source's mask keys by name, as the worker's environment and files have them now; undefined for one that is not there. */
+  readKeys(sourceId: string): Promise<ReadonlyMap<string, string | undefined>>;
   /** Rows that commit together at most; a stream's own setting may be lower. */
   readonly batchRowsMax: number;
 }
@@ -21,6 +26,19 @@ export async function loadPlan(engine: Engine, source: string, stream: string): 
   const plan = await engine.destination.session('reading a plan', (session) => readPlan(session, source, stream));
   if (plan === null) throw new TidemarkError('run.not_applied', `Stream ${stream} of ${source} has no plan.`, { hint: 'Run tidemark apply, then tidemark sync.' });
   return plan as StreamPlan;
+}
+
+/** The keys that the plan's masks name. Throws `config.key_missing` for one that is absent, short or all one byte. */
+export async function loadKeys(engine: Engine, plan: Pick<StreamPlan, 'source' | 'masks'>): Promise<MaskKeys> {
+  const names = new Set((plan.masks ?? NO_MASKS).columns.flatMap(({ mask }) => ('key' in mask ? [mask.key] : [])));
+  if (names.size === 0) return new Map();
+  const texts = await engine.readKeys(plan.source);
+  return new Map([...names].map((name) => [name, parseMaskKey(name, texts.get(name))]));
+}
+
+/** How the plan's positions and parts are stored. Throws like {@link loadKeys}. */
+export async function loadSeal(engine: Engine, plan: StreamPlan): Promise<PositionSeal> {
+  return positionSeal(plan.masks ?? NO_MASKS, plan, await loadKeys(engine, plan));
 }
 
 /** Runs `work` with a session on the source and closes it whatever happens. */

@@ -7,8 +7,12 @@ import { copyInSql, countStage, prepareStage, stageName, type Stage } from '../d
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Position } from '../schemas/position.ts';
 import { copyRows, keepError } from './copy-rows.ts';
-import { loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
+import { loadKeys, loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { faultPoint } from './fault-point.ts';
+import type { MaskKeys } from './masks/mask-key.ts';
+import { maskOf } from './masks/masking.ts';
+import { NO_MASKS } from './masks/masked-columns.ts';
+import { positionSeal } from './masks/sealed-position.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
 /** What the workflow learns of an extract: ids and counts. */
@@ -40,8 +44,9 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
   const known = await recall(engine, open, plan);
   if (known !== null) return known;
   const base = await readBase(engine, step);
+  const keys = await loadKeys(engine, plan);
   return withSource(engine, step.source, signal, async (source) => {
-    const attempt = { engine, plan, step, open, base, signal, onProgress };
+    const attempt = { engine, plan, keys, step, open, base, signal, onProgress };
     try {
       return await stageRange(attempt, source, open.lenient);
     } catch (error) {
@@ -57,6 +62,7 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
 interface Attempt {
   readonly engine: Engine;
   readonly plan: StreamPlan;
+  readonly keys: MaskKeys;
   readonly step: BatchStep;
   readonly open: OpenBatch;
   readonly base: Base;
@@ -66,20 +72,22 @@ interface Attempt {
 
 async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean): Promise<Extracted> {
   const { engine, plan, open, base, signal } = attempt;
-  const read = keepError(await source.readFrom(plan.read, base.position, { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax }, lenient ? 'copy-text' : plan.format));
+  const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
+  const from = base.position === null ? null : seal.openPosition(base.position);
+  const read = keepError(await source.readFrom(plan.read, from, { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax }, lenient ? 'copy-text' : plan.format));
   await faultPoint('P1');
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
       await prepareStage(session, stage, open.batch);
       await requireOpenRun(session, attempt.step.runId, open.batch);
       const names = plan.columns.map((column) => column.name);
-      const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress);
+      const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
       const record: Staged = {
         read: copied.rows,
         bytes: copied.bytes,
         hash: copied.hash,
         marked: read.marksRejects || lenient,
-        to: read.to,
+        to: seal.sealPosition(read.to),
         from: base.position?.display ?? null,
         more: read.more,
         guarantee: read.guarantee,

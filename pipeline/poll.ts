@@ -1,7 +1,7 @@
 import type { SourceSession } from '../connectors/connector.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Position } from '../schemas/position.ts';
-import type { Engine } from './engine.ts';
+import { loadSeal, type Engine } from './engine.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
 interface PolledStream {
@@ -31,14 +31,15 @@ async function readStates(engine: Engine, source: string, streams: readonly stri
 export async function pollStreams(engine: Engine, source: SourceSession, sourceId: string, streams: readonly string[]): Promise<string[]> {
   const changed: string[] = [];
   for (const state of await readStates(engine, sourceId, streams)) {
-    if (state.plan === null || state.position === null || state.building || (await mayHaveNews(source, state.plan, state.position))) changed.push(state.stream);
+    if (state.plan === null || state.position === null || state.building || (await mayHaveNews(engine, source, state.plan, state.position))) changed.push(state.stream);
   }
   return changed;
 }
 
-async function mayHaveNews(source: SourceSession, plan: StreamPlan, position: Position): Promise<boolean> {
+async function mayHaveNews(engine: Engine, source: SourceSession, plan: StreamPlan, position: Position): Promise<boolean> {
   try {
-    return await source.poll(plan.read, position);
+    const seal = await loadSeal(engine, plan);
+    return await source.poll(plan.read, seal.openPosition(position));
   } catch (error) {
     if (error instanceof TidemarkError && error.retry === 'permanent') return true;
     throw error;

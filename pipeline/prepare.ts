@@ -3,7 +3,9 @@ import { findSource, listStreams, readPlan, savePlan, type CatalogStream } from 
 import { readWatermark } from '../destinations/postgres/ledger.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { startBuild } from './build.ts';
-import { withSource, type Engine } from './engine.ts';
+import { masksOfTarget } from '../destinations/postgres/generation.ts';
+import { loadKeys, withSource, type Engine } from './engine.ts';
+import { maskFingerprint } from './masks/masking.ts';
 import { makeStreamPlan, type StreamPlan } from './stream-plan.ts';
 import { reviewTarget } from './target-changes.ts';
 
@@ -27,7 +29,9 @@ export async function prepareStream(engine: Engine, step: PrepareStep, capabilit
   return withSource(engine, step.source, signal, async (source) => {
     const plan = await settlePlan(engine, stream, source, capabilities);
     const watermark = await readWatermark(engine.destination, step.source, step.stream);
-    if (watermark?.position && plan.strategy === 'incremental' && !step.full) {
+    const keys = await loadKeys(engine, plan);
+    const remask = (await engine.destination.session('looking at a target', (session) => masksOfTarget(session, step.source, step.stream))) !== maskFingerprint(plan, keys);
+    if (watermark?.position && plan.strategy === 'incremental' && !step.full && !remask) {
       return { action: 'increment', generation: watermark.generation, notes: plan.notes };
     }
     const building = await startBuild(engine, source, plan, partRowsMax, step.full);

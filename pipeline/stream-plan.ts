@@ -7,6 +7,7 @@ import type { TypedColumn } from '../destinations/postgres/target.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Mode, StreamSettings } from '../schemas/settings.ts';
 import type { Column, TableShape } from '../schemas/table.ts';
+import { maskedType, maskNotes, planMasks, type MaskPlan } from './masks/masked-columns.ts';
 import { nearestName } from './nearest-name.ts';
 
 /**
@@ -31,6 +32,8 @@ export interface StreamPlan {
   /** Target name of the cursor. */
   readonly cursor: string | null;
   readonly format: RowFormat;
+  /** Absent in a plan that an earlier version kept. */
+  readonly masks?: MaskPlan;
   readonly deleteCap: number;
   readonly keepGenerations: number;
   readonly badRowsMax: number;
@@ -43,7 +46,6 @@ export interface StreamPlan {
 /** Settings that a later version carries out; refused rather than passed over, since each is a promise to the user. */
 function refuseUnsupported(stream: StreamSettings): void {
   const unsupported = [
-    Object.keys(stream.masks).length > 0 && 'mask',
     Object.keys(stream.transforms).length > 0 && 'transform',
     stream.rules.length > 0 && 'rules',
     stream.deletes !== null && 'deletes',
@@ -56,10 +58,12 @@ function refuseUnsupported(stream: StreamSettings): void {
 /** Makes the plan of a stream from its settings and the shape of its table. Throws where the settings do not fit the table. */
 export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: TableShape, capabilities: Capabilities): StreamPlan {
   refuseUnsupported(stream);
-  const columns = chooseColumns(stream, table, capabilities);
+  const chosen = chooseColumns(stream, table, capabilities);
   const key = (stream.key ?? table.key).map((name) => findColumn(table, name, capabilities, 'source.key_missing', 'key').name);
   const cursor = chooseCursor(stream, table, capabilities);
-  requireChosen(stream, columns, [...key, ...(cursor === null ? [] : [cursor])]);
+  requireChosen(stream, chosen, [...key, ...(cursor === null ? [] : [cursor])]);
+  const masks = planMasks({ stream, find: (name) => findColumn(table, name, capabilities, 'source.column_missing', 'mask'), columns: chosen, key, cursor });
+  const columns = chosen.filter((column) => !masks.dropped.includes(column.name)).map((column) => maskedColumn(column, masks));
   const ordered = cursor !== null && (capabilities.textCursors === true || table.columns.find((column) => column.name === cursor)?.order !== 'text');
   const strategy: Strategy = stream.mode === 'replace' || !ordered || key.length === 0 ? 'rebuild' : 'incremental';
   if (stream.mode === 'append' && key.length === 0) {
@@ -89,18 +93,19 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     key: key.map((name) => targetNameOf(columns, name)),
     keyProven: key.length > 0 && table.key.length > 0 && table.key.every((name) => key.includes(name)),
     cursor: cursor === null ? null : targetNameOf(columns, cursor),
-    format: capabilities.formats.includes('copy-binary') ? 'copy-binary' : 'copy-text',
+    format: capabilities.formats.includes('copy-binary') && masks.columns.length === 0 ? 'copy-binary' : 'copy-text',
+    masks,
     deleteCap: stream.deleteCap,
     keepGenerations: stream.keepGenerations,
     badRowsMax: stream.badRowsMax,
     batchRowsMax: stream.batchRowsMax,
-    notes: notesOf(stream, table, columns, key, cursor, ordered),
+    notes: [...notesOf(stream, table, columns, key, cursor, ordered), ...maskNotes(masks)],
   };
 }
 
 /** Same hash: an interrupted build of one plan can be gone on with under the other. */
-export function shapeHash(plan: StreamPlan): string {
-  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity])).digest('hex');
+export function shapeHash(plan: StreamPlan, masks: string): string {
+  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity, ...(masks === '' ? [] : [masks])])).digest('hex');
 }
 
 /** The target of a stream before its table is known: as written, or by the table's bare name. */
@@ -115,6 +120,12 @@ function chooseColumns(stream: StreamSettings, table: TableShape, capabilities: 
   const included = new Set(all ? [] : stream.include.map((name) => findColumn(table, name, capabilities, 'source.column_missing', 'columns.include').name));
   const excluded = new Set(stream.exclude.map((name) => findColumn(table, name, capabilities, 'source.column_missing', 'columns.exclude').name));
   return table.columns.filter((column) => (all || included.has(column.name)) && !excluded.has(column.name));
+}
+
+/** The column as the target will have it. */
+function maskedColumn(column: Column, masks: MaskPlan): Column {
+  const masked = masks.columns.find((each) => each.name === column.name);
+  return masked === undefined ? column : { ...column, pgType: maskedType(masked.mask) };
 }
 
 function chooseCursor(stream: StreamSettings, table: TableShape, capabilities: Capabilities): string | null {

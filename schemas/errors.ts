@@ -88,7 +88,11 @@ export const ERROR_CODES = {
   'batch.stage_lost': { retry: 'transient', exit: 1 },
   'batch.equation': { retry: 'transient', exit: 1 },
   'batch.bad_rows': permanent(),
+  'batch.rule_broken': permanent(),
+  'batch.row_too_large': permanent(),
   'batch.cancelled': { retry: 'transient', exit: 130 },
+
+  'mask.unreadable': permanent(),
 
   'temporal.unreachable': { retry: 'transient', exit: 3 },
   'temporal.no_worker': { retry: 'transient', exit: 3 },

@@ -102,13 +102,18 @@ export interface SourceSettings {
   /** `HH:MM-HH:MM` in the schedule's time zone, may span midnight; null: at any hour. */
   readonly readWindow: string | null;
   readonly breaker: Breaker;
+  /** Where the keys that masks of this source name come from; absent where they name none. Never a key itself. */
+  readonly keys?: KeySources;
   readonly streams: readonly StreamSettings[];
 }
+
+/** Mask keys: name → the variable or file that holds the key, for workers. */
+export type KeySources = Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
 
 export interface Settings {
   /** As written (`${DESTINATION_URL}`), reference kept; null where the file names none. */
   readonly destinationUrl: string | null;
   /** Mask keys: name → where the key comes from. */
-  readonly keys: Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
+  readonly keys: KeySources;
   readonly sources: readonly SourceSettings[];
 }

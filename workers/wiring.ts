@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import type { Capabilities } from '../connectors/connector.ts';
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
 import { findManifest } from '../connectors/registry.ts';
@@ -6,7 +7,7 @@ import type { Destination } from '../destinations/postgres/destination.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import type { SourceSettings } from '../schemas/settings.ts';
+import type { KeySources, SourceSettings } from '../schemas/settings.ts';
 
 /** Rows that commit together at most. */
 export const BATCH_ROWS_MAX = 500_000;
@@ -21,7 +22,18 @@ export function createEngine(destination: Destination, variables: () => Variable
     async openSource(sourceId, signal) {
       return connectSource(await readSettings(destination, sourceId), { variables: variables(), signal, onSecret: registerSecret });
     },
+    async readKeys(sourceId) {
+      const { keys = {} } = await readSettings(destination, sourceId);
+      return new Map(await Promise.all(Object.entries(keys).map(async ([name, from]) => [name, await readKey(from, variables())] as const)));
+    },
   };
+}
+
+/** A key's text, told to the log's masking before anybody uses it; undefined where it is not there. */
+async function readKey(from: KeySources[string], variables: Variables): Promise<string | undefined> {
+  const text = 'env' in from ? variables[from.env] : await readFile(from.file, 'utf8').catch(() => undefined);
+  if (text !== undefined && text.trim() !== '') registerSecret(text.trim());
+  return text;
 }
 
 export async function readCapabilities(destination: Destination, sourceId: string): Promise<Capabilities> {

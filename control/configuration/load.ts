@@ -94,6 +94,13 @@ function parseTree(tree: Substitution, spelling: Spelling): { parsed: ParsedFile
   return { parsed, problems };
 }
 
+/** The source with the places of the keys that its masks name, since workers know the file only by what is applied. */
+function withKeys(settings: SourceSettings, keys: Settings['keys']): SourceSettings {
+  const named = new Set(settings.streams.flatMap((stream) => Object.values(stream.masks).flatMap((mask) => ('key' in mask ? [mask.key] : []))));
+  const used = Object.entries(keys).filter(([name]) => named.has(name));
+  return used.length === 0 ? settings : { ...settings, keys: Object.fromEntries(used) };
+}
+
 /** Takes from the file as written what must keep its references. */
 function merge(parsed: ParsedFile, document: ConfigDocument, spelling: Spelling, registry: ConnectorRegistry): Settings {
   const sources = parsed.sources.map(({ path, source }): SourceSettings => {
@@ -101,7 +108,8 @@ function merge(parsed: ParsedFile, document: ConfigDocument, spelling: Spelling,
       const value = valueAt(document.data, [...path, key]);
       return isGroup(value) ? value : null;
     };
-    return mergeSource(parsed.defaults, source, registry.find(source.kind)?.kind ?? source.kind, { connection: written('connection') ?? {}, fallback: written('fallback') });
+    const settings = mergeSource(parsed.defaults, source, registry.find(source.kind)?.kind ?? source.kind, { connection: written('connection') ?? {}, fallback: written('fallback') });
+    return withKeys(settings, parsed.keys);
   });
   const url = valueAt(document.data, ['destination', 'url']);
   return { destinationUrl: typeof url === 'string' ? url : spelling.destinationUrl, keys: parsed.keys, sources };

@@ -22,6 +22,8 @@ export interface NewGeneration {
   readonly target: TableName;
   /** Tells whether a build that was interrupted can be gone on with: columns, types, key and mode. */
   readonly shapeHash: string;
+  /** Fingerprint of the masks that its rows pass through; empty where there are none. */
+  readonly masks: string;
   readonly position: Position;
   readonly guarantee: Guarantee;
   readonly asOf: string;
@@ -55,9 +57,9 @@ export async function startGeneration(session: Session, next: NewGeneration): Pr
   // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default.
   await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default current_setting('tidemark.batch')::bigint`);
   await session.query(
-    `insert into tidemark.generation (source, stream, generation, state, table_schema, table_name, shape_hash, position, display, guarantee, as_of)
-     values ($1, $2, $3, 'building', $4, $5, $6, $7, $8, $9, $10)`,
-    [next.source, next.stream, generation, table.schema, table.name, next.shapeHash, JSON.stringify(next.position), next.position.display, next.guarantee, next.asOf],
+    `insert into tidemark.generation (source, stream, generation, state, table_schema, table_name, shape_hash, position, display, guarantee, as_of, masks)
+     values ($1, $2, $3, 'building', $4, $5, $6, $7, $8, $9, $10, $11)`,
+    [next.source, next.stream, generation, table.schema, table.name, next.shapeHash, JSON.stringify(next.position), next.position.display, next.guarantee, next.asOf, next.masks],
   );
   const { rows: ids } = await session.query<{ id: string }>(
     `insert into tidemark.range (source, stream, generation, part) select $1, $2, $3, p from jsonb_array_elements($4::jsonb) p returning id`,
@@ -71,6 +73,27 @@ export async function readBuilding(session: Session, source: string, stream: str
   const building = found.rows[0] ? await findBuilding(session, source, stream, found.rows[0].shape_hash) : null;
   if (!building) throw new TidemarkError('batch.fenced', `Generation ${generation} of ${stream} is not being built any more.`);
   return building;
+}
+
+/** Fingerprint of the masks that the target's rows have passed through; empty where there are no masks, or no rows yet. */
+export async function masksOfTarget(session: Session, source: string, stream: string): Promise<string> {
+  const { rows } = await session.query<{ masks: string }>("select masks from tidemark.generation where source = $1 and stream = $2 and state = 'current'", [source, stream]);
+  return rows[0]?.masks ?? '';
+}
+
+/** True where the generation's rows pass through other masks than those of the target it is to replace. */
+export async function changesMasks(session: Session, source: string, stream: string, generation: number): Promise<boolean> {
+  const { rows } = await session.query<{ masks: string }>('select masks from tidemark.generation where source = $1 and stream = $2 and generation = $3', [source, stream, generation]);
+  return (await masksOfTarget(session, source, stream)) !== (rows[0]?.masks ?? '');
+}
+
+/** The target equals a build under other masks row by row: its rows are as if they had passed through those. */
+export async function adoptMasks(session: Session, source: string, stream: string, generation: number): Promise<void> {
+  await session.query(
+    `update tidemark.generation c set masks = g.masks from tidemark.generation g
+     where c.source = $1 and c.stream = $2 and c.state = 'current' and g.source = c.source and g.stream = c.stream and g.generation = $3`,
+    [source, stream, generation],
+  );
 }
 
 export async function readPart(session: Session, id: number): Promise<{ part: Part; batch: number | null }> {

@@ -185,6 +185,10 @@ const MIGRATIONS: readonly string[] = [
   end $f$;
   comment on function tidemark.misfit is 'True where the text is no value of the type; asked only when a batch failed as a whole.';
   `,
+  `
+  alter table tidemark.generation add column masks text not null default '';
+  comment on column tidemark.generation.masks is 'Fingerprint of the masks that its rows passed through.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */
