@@ -12,6 +12,7 @@ import { dataDirectory, forgetVariable, processEnv } from '../../runtime/environ
 import { describeError, logger } from '../../runtime/logging.ts';
 import { startUp, type Up } from '../../runtime/up.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
+import type { StreamResult } from '../../schemas/run.ts';
 import { DATABASE, prepareBank, TABLES } from './bank.ts';
 import { tidemark, type CommandContext } from './command.ts';
 import { compareTables } from './comparison.ts';
@@ -38,6 +39,7 @@ interface Demo {
   readonly view: pg.Client;
   readonly sourceUrl: string;
   readonly targetUrl: string;
+  readonly dataDir: string;
 }
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -80,7 +82,13 @@ async function startDemo(options: DemoOptions, signal: AbortSignal): Promise<Dem
   const view = new pg.Client({ connectionString: target, application_name: 'demo view' });
   view.on('error', () => undefined);
   await view.connect();
-  return { up, view, sourceUrl: source, targetUrl: target, commands: { env, signal } };
+  return { up, view, sourceUrl: source, targetUrl: target, dataDir: options.dataDir, commands: { env, signal } };
+}
+
+/** What each stream that did not complete says. */
+function reasons(result: Readonly<Record<string, unknown>>): string[] {
+  const streams = Array.isArray(result.streams) ? (result.streams as readonly StreamResult[]) : [];
+  return streams.filter((stream) => stream.status !== 'completed').map((stream) => `${stream.stream}: ${stream.error?.message ?? stream.status}`);
 }
 
 /** Syncs all streams and shows how far it is. Throws `run.failed` where a stream did not complete. */
@@ -96,7 +104,7 @@ async function syncAll(demo: Demo, label: string, expectedRows: number | null): 
   })();
   try {
     const result = await tidemark(['sync', '--all'], demo.commands);
-    if (result.ok !== true) throw new TidemarkError('run.failed', 'The sync did not complete every stream.', { hint: 'tidemark status names the reason; the Temporal UI shows the run.' });
+    if (result.ok !== true) throw new TidemarkError('run.failed', `The sync did not complete every stream: ${reasons(result).join(' ')}`, { hint: `To begin anew remove ${demo.dataDir}.` });
   } finally {
     running.abort();
     await showing;
