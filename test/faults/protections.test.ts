@@ -55,6 +55,7 @@ describeWith({ postgres: true }, 'protections', () => {
     async function wakeLate(off: readonly Protection[]): Promise<readonly string[]> {
       const stream = await syncedStream();
       const generation = await generationOf(stream);
+      switchOff('new id');
       const step = stream.nextStep(generation);
       const held = holdAt('P1');
       const zombie = stream.extract(step);
@@ -74,13 +75,14 @@ describeWith({ postgres: true }, 'protections', () => {
     }
 
     // Where the next batch was not loaded since its stage was taken, the sync after it must mend that: no row is lost, only late.
-    test('by its token alone', async () => expect(await wakeLate(['stage label'])).toEqual([]));
-    test('without token and label it does', async () => expect(await wakeLate(['token', 'stage label'])).not.toEqual([]));
+    test('by its token', async () => expect(await wakeLate(['new id', 'stage label'])).toEqual([]));
+    test('without that, a new id and the label it does', async () => expect(await wakeLate(['new id', 'token', 'stage label'])).not.toEqual([]));
   });
 
   test('the label keeps a zombie’s rows out where its token would not', async () => {
     const stream = await syncedStream();
     const generation = await generationOf(stream);
+    switchOff('new id');
     const step = stream.nextStep(generation);
     const held = holdAt('P1');
     const zombie = stream.extract(step);
@@ -88,7 +90,7 @@ describeWith({ postgres: true }, 'protections', () => {
     await stream.load((await stream.extract(step)).batch);
     await stream.change(11, 20, 'second change');
     const next = await stream.extract(stream.nextStep(generation));
-    switchOff('token');
+    switchOff('new id', 'token');
     held.goOn();
     await zombie;
     await expect(stream.load(next.batch)).rejects.toMatchObject({ code: 'batch.stage_lost' });

@@ -18,6 +18,8 @@ export const PROTECTIONS = {
   'watermark version': { from: 'and generation = $3 and version = $4', to: 'and generation = $3 and $4::bigint is not null' },
   /** An attempt that was overtaken no longer commits. */
   token: { from: 'where batch = $1 and token = $2', to: 'where batch = $1 and $2::uuid is not null' },
+  /** A batch that is read again has another id, so an attempt that read it before finds none of its own. */
+  'new id': { from: "set batch = nextval('tidemark.batch_id'), ", to: 'set ' },
   /** An attempt that was overtaken holds no locks. */
   'ended session': { from: 'pg_terminate_backend(a.pid, 5000)', to: 'null' },
   /** A stage is loaded only as the batch it was filled for. */

@@ -8,7 +8,6 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { SearchAttributeType } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
-import type { Activities } from '../../activities/activities.ts';
 import { dataConverter } from '../../runtime/temporal-client.ts';
 import { hasTestServer, testServerFolder } from '../../scripts/temporal-test-server-folder.js';
 import { workflowBundle } from '../../workers/workflow-bundle.ts';
@@ -62,7 +61,7 @@ export async function devServer(settings: Readonly<Record<string, string>>): Pro
 }
 
 /** Runs `work` beside a worker that has these activities, and ends the worker. */
-export async function withWorker<T>(environment: TestWorkflowEnvironment, activities: Activities, work: () => Promise<T>): Promise<T> {
+export async function withWorker<T>(environment: TestWorkflowEnvironment, activities: object, work: () => Promise<T>): Promise<T> {
   const worker = await Worker.create({
     connection: environment.nativeConnection,
     namespace: environment.namespace ?? 'default',

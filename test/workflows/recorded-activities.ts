@@ -20,14 +20,21 @@ export function failure(code: ErrorCode): ApplicationFailure {
   return ApplicationFailure.create({ type: code, message: info.message, nonRetryable: ERROR_CODES[code].retry === 'permanent' || WHOLE_BATCH.includes(code), details: [info] });
 }
 
+/** Those of a sync. */
+export type SyncActivities = Pick<
+  Activities,
+  | 'takeTurn' | 'giveWay' | 'awaitRun' | 'checkSource' | 'endSource' | 'endRun' | 'setPaused'
+  | 'prepareStream' | 'extractBatch' | 'transformBatch' | 'loadBatch' | 'copyPart' | 'keyBuild' | 'finishBuild' | 'endStream'
+>;
+
 export class RecordedActivities {
   readonly calls: Call[] = [];
   readonly #ends: StreamEndRequest[] = [];
-  readonly all: Activities;
+  readonly all: SyncActivities;
 
-  constructor(answers: Partial<Activities> = {}) {
+  constructor(answers: Partial<SyncActivities> = {}) {
     let batch = 500;
-    const defaults: Activities = {
+    const defaults: SyncActivities = {
       takeTurn: async () => ({ state: 'active' }),
       giveWay: async () => undefined,
       awaitRun: async () => true,
@@ -53,7 +60,7 @@ export class RecordedActivities {
         return (answer as (given: unknown) => Promise<unknown>)(argument);
       },
     ]);
-    this.all = Object.fromEntries(noted) as Activities;
+    this.all = Object.fromEntries(noted) as SyncActivities;
   }
 
   /** Names in the order of the calls. */
@@ -61,8 +68,8 @@ export class RecordedActivities {
     return this.calls.map(({ name }) => name);
   }
 
-  argumentsOf<N extends keyof Activities>(name: N): Parameters<Activities[N]>[0][] {
-    return this.calls.filter((call) => call.name === name).map(({ argument }) => argument as Parameters<Activities[N]>[0]);
+  argumentsOf<N extends keyof SyncActivities>(name: N): Parameters<SyncActivities[N]>[0][] {
+    return this.calls.filter((call) => call.name === name).map(({ argument }) => argument as Parameters<SyncActivities[N]>[0]);
   }
 
   /** How each stream ended. */

@@ -1,0 +1,112 @@
+/** A window of polls: at fixed instants, without a gap, and out of the way of people. */
+import type { WorkflowHandle } from '@temporalio/client';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import { waitFor } from '../support/processes.ts';
+import { describeTimeSkipping, historyOf, QUEUE, timeSkippingServer, withWorker } from './environment.ts';
+import { failure, RecordedActivities } from './recorded-activities.ts';
+
+const checked = (changed: readonly string[]) => ({ changed, settled: 0, over: false, giveWay: false, queue: QUEUE, priority: 3 });
+
+const ended = async (handle: WorkflowHandle): Promise<void> => void (await handle.result());
+
+const EVERY = 60;
+const WINDOW = 600;
+const WINDOW_INPUT = { source: 'shop', trigger: 'window', everySeconds: EVERY, windowSeconds: WINDOW };
+
+describeTimeSkipping('a window of polls', () => {
+  let environment: TestWorkflowEnvironment;
+  let count = 0;
+
+  beforeAll(async () => {
+    environment = await timeSkippingServer();
+  });
+
+  const start = (input: object = {}) => environment.client.workflow.start('syncSource', { workflowId: `window-${++count}`, taskQueue: QUEUE, args: [{ ...WINDOW_INPUT, ...input }] });
+
+  test('polls at fixed instants without a gap until the next window begins, with a bounded history and no child', async () => {
+    const activities = new RecordedActivities({ checkSource: async () => checked([]) });
+    const history = await withWorker(environment, activities.all, async () => {
+      const handle = await start();
+      await handle.result();
+      return historyOf(handle);
+    });
+    const polls = history.filter(({ type }) => type === 'markerRecorded');
+    const fired = history.filter(({ type }) => type === 'timerFired').map(({ at }) => at);
+    // Every minute of the window has its poll: each interval after the first begins with a timer at the same second of it.
+    const instants = fired.map((at) => Math.floor(at / (EVERY * 1000)));
+    expect(instants).toEqual(instants.map((_, index) => instants[0]! + index));
+    expect(polls).toHaveLength(fired.length + 1);
+    const begun = history[0]!.at;
+    const end = (Math.floor(begun / (WINDOW * 1000)) + 1) * WINDOW * 1000;
+    expect(fired.at(-1)!).toBeLessThanOrEqual(end);
+    expect(end - fired.at(-1)!).toBeLessThanOrEqual(EVERY * 1000);
+    expect(history.length).toBeLessThanOrEqual(30 + 6 * polls.length);
+    expect(history.map(({ type }) => type)).not.toContain('startChildWorkflowExecutionInitiated');
+    expect(activities.argumentsOf('checkSource').map(({ poll }) => poll)).toEqual(polls.map((_, index) => index));
+  });
+
+  test('a poll that finds something syncs it, and the next polls go on', async () => {
+    const activities = new RecordedActivities({ checkSource: async ({ poll }) => checked(poll === 0 ? ['a'] : []) });
+    await withWorker(environment, activities.all, async () => ended(await start()));
+    expect(activities.argumentsOf('endStream')).toHaveLength(1);
+    expect(activities.names.slice(0, 6)).toEqual(['takeTurn', 'checkSource', 'prepareStream', 'extractBatch', 'loadBatch', 'endStream']);
+    expect(activities.names.slice(6).filter((name) => name !== 'checkSource')).toEqual(['endRun']);
+  });
+
+  test('it gives way to a run that a person asked for, on the signal, and goes on after it', async () => {
+    const activities = new RecordedActivities({ checkSource: async () => checked([]) });
+    await withWorker(environment, activities.all, async () => {
+      const handle = await start({ windowSeconds: 86_400 });
+      await waitFor('the first poll', () => (activities.names.includes('checkSource') ? true : null));
+      await handle.signal('giveWay');
+      await waitFor('the poll after', () => (activities.argumentsOf('checkSource').length === 2 ? true : null));
+      expect(activities.names).toEqual(['takeTurn', 'checkSource', 'giveWay', 'takeTurn', 'checkSource']);
+      await handle.cancel();
+      await handle.result().catch(() => undefined);
+    });
+    expect(activities.argumentsOf('endRun')).toEqual([expect.objectContaining({ status: 'cancelled' })]);
+  });
+
+  test('it gives way where the poll finds somebody waiting', async () => {
+    const activities = new RecordedActivities({ checkSource: async ({ poll }) => ({ ...checked([]), giveWay: poll === 0, over: poll === 2 }) });
+    await withWorker(environment, activities.all, async () => ended(await start({ windowSeconds: 86_400 })));
+    expect(activities.names).toEqual(['takeTurn', 'checkSource', 'giveWay', 'takeTurn', 'checkSource', 'checkSource', 'endRun']);
+  });
+
+  test('it ends when the schedule is another', async () => {
+    const activities = new RecordedActivities({ checkSource: async ({ poll }) => ({ ...checked(['a']), over: poll === 1 }) });
+    await withWorker(environment, activities.all, async () => ended(await start({ windowSeconds: 86_400 })));
+    expect(activities.argumentsOf('checkSource')).toHaveLength(2);
+    expect(activities.argumentsOf('endStream')).toHaveLength(1);
+  });
+
+  test('it ends when the source is no longer in the catalog', async () => {
+    const activities = new RecordedActivities({ checkSource: async () => { throw failure('usage.unknown_source'); } });
+    await withWorker(environment, activities.all, async () => ended(await start({ windowSeconds: 86_400 })));
+    expect(activities.names).toEqual(['takeTurn', 'checkSource', 'endRun']);
+  });
+
+  test('a source that can’t be reached for one poll is asked again at the next', async () => {
+    const activities = new RecordedActivities({
+      checkSource: async ({ poll }) => {
+        if (poll === 0) throw failure('source.unreachable');
+        return { ...checked([]), over: poll === 2 };
+      },
+    });
+    await withWorker(environment, activities.all, async () => ended(await start({ windowSeconds: 86_400 })).catch(() => undefined));
+    expect(activities.argumentsOf('checkSource').map(({ poll }) => poll)).toEqual([0, 1, 2]);
+    expect(activities.argumentsOf('endSource')).toEqual([expect.objectContaining({ status: 'skipped' })]);
+  });
+
+  test('sync now polls at once', async () => {
+    const activities = new RecordedActivities({ checkSource: async () => checked([]) });
+    await withWorker(environment, activities.all, async () => {
+      const handle = await start({ everySeconds: 43_200, windowSeconds: 86_400 * 30 });
+      await waitFor('the first poll', () => (activities.names.includes('checkSource') ? true : null));
+      await handle.executeUpdate('syncNow');
+      await waitFor('the poll asked for', () => (activities.argumentsOf('checkSource').length === 2 ? true : null));
+      await handle.cancel();
+      await handle.result().catch(() => undefined);
+    });
+  });
+});
