@@ -3,7 +3,7 @@ import type { BatchStep } from '../destinations/postgres/batch.ts';
 import { markChecked, setParked } from '../destinations/postgres/catalog.ts';
 import type { Counts } from '../destinations/postgres/ledger.ts';
 import { isPaused } from '../destinations/postgres/catalog.ts';
-import { beginStream, endStream } from '../destinations/postgres/runs.ts';
+import { beginStream, endStream, nameTarget } from '../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../pipeline/build.ts';
 import { copyPart, type CopiedPart } from '../pipeline/copy-part.ts';
 import type { Engine } from '../pipeline/engine.ts';
@@ -36,9 +36,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
         await engine.destination.session('opening a stream', (session) => beginStream(session, request.runId, request.source, request.stream, stream.target, stream.settings.mode));
         const prepared = await prepareStream(engine, request, await deps.capabilitiesOf(request.source), deps.partRowsMax, signal);
         const plan = await loadPlan(engine, request.source, request.stream);
-        await engine.destination.session('naming the target', (session) =>
-          session.query('update tidemark.run_stream set target = $3, mode = $4 where run_id = $1 and stream = $2', [request.runId, request.stream, formatTableName(plan.target), plan.mode]),
-        );
+        await engine.destination.session('naming the target', (session) => nameTarget(session, request.runId, request.source, request.stream, formatTableName(plan.target)));
         return prepared;
       });
     },

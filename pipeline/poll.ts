@@ -8,14 +8,16 @@ interface PolledStream {
   readonly stream: string;
   readonly plan: StreamPlan | null;
   readonly position: Position | null;
-  readonly building: boolean;
+  /** A build was interrupted, or the target is gone. */
+  readonly unfinished: boolean;
 }
 
 /** Loads what a poll needs of all streams in one question to the destination. */
 async function readStates(engine: Engine, source: string, streams: readonly string[]): Promise<PolledStream[]> {
   return engine.destination.session('reading watermarks', async (session) => {
     const { rows } = await session.query<PolledStream>(
-      `select s.stream, s.plan, w.position, exists (select from tidemark.generation g where g.source = s.source and g.stream = s.stream and g.state = 'building') as building
+      `select s.stream, s.plan, w.position, exists (select from tidemark.generation g where g.source = s.source and g.stream = s.stream and g.state = 'building')
+         or not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname || '.' || c.relname = s.target) as unfinished
        from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream where s.source = $1 and s.stream = any($2) order by s.ordinal`,
       [source, streams],
     );
@@ -31,7 +33,7 @@ async function readStates(engine: Engine, source: string, streams: readonly stri
 export async function pollStreams(engine: Engine, source: SourceSession, sourceId: string, streams: readonly string[]): Promise<string[]> {
   const changed: string[] = [];
   for (const state of await readStates(engine, sourceId, streams)) {
-    if (state.plan === null || state.position === null || state.building || (await mayHaveNews(engine, source, state.plan, state.position))) changed.push(state.stream);
+    if (state.plan === null || state.position === null || state.unfinished || (await mayHaveNews(engine, source, state.plan, state.position))) changed.push(state.stream);
   }
   return changed;
 }

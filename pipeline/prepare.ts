@@ -27,7 +27,7 @@ export type Prepared =
 export async function prepareStream(engine: Engine, step: PrepareStep, capabilities: Capabilities, partRowsMax: number, signal: AbortSignal): Promise<Prepared> {
   const stream = await requireStream(engine, step.source, step.stream);
   return withSource(engine, step.source, signal, async (source) => {
-    const plan = await settlePlan(engine, stream, source, capabilities);
+    const plan = await settlePlan(engine, stream, source, capabilities, step.full);
     const watermark = await readWatermark(engine.destination, step.source, step.stream);
     const keys = await loadKeys(engine, plan);
     const remask = (await engine.destination.session('looking at a target', (session) => masksOfTarget(session, step.source, step.stream))) !== maskFingerprint(plan, keys);
@@ -39,12 +39,12 @@ export async function prepareStream(engine: Engine, step: PrepareStep, capabilit
   });
 }
 
-async function settlePlan(engine: Engine, stream: CatalogStream, source: SourceSession, capabilities: Capabilities): Promise<StreamPlan> {
+async function settlePlan(engine: Engine, stream: CatalogStream, source: SourceSession, capabilities: Capabilities, full: boolean): Promise<StreamPlan> {
   const table = await source.describe(stream.settings.name, stream.settings.types);
   const drafted = makeStreamPlan(stream.source, stream.settings, table, capabilities);
   return engine.destination.transaction('preparing a target', async (session) => {
     requireSameIdentity((await readPlan(session, stream.source, stream.stream)) as StreamPlan | null, drafted);
-    const review = await reviewTarget(session, drafted);
+    const review = await reviewTarget(session, drafted, full || drafted.strategy === 'rebuild');
     for (const change of review.changes) await change.make(session);
     await savePlan(session, stream.source, stream.stream, review.plan);
     return review.plan;

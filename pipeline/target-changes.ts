@@ -1,9 +1,11 @@
 import type { Session } from '../destinations/postgres/destination.ts';
 import { formatTableName, type TableName } from '../destinations/postgres/identifiers.ts';
 import { addColumns, addUniqueKey, BATCH_COLUMN, canonicalTypes, createTarget, inspectTable, type TableFacts, type TypedColumn } from '../destinations/postgres/target.ts';
+import { reviewChecks } from '../destinations/postgres/rule-review.ts';
+import type { PlannedTransform } from '../destinations/postgres/rules.ts';
 import { fitsLosslessly } from '../destinations/postgres/type-fit.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import type { StreamPlan } from './stream-plan.ts';
+import { hasChecks, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
 
 /** One change that a target needs before rows can arrive; `plan` shows it, `apply` makes it. */
 export interface TargetChange {
@@ -22,19 +24,36 @@ export interface TargetReview {
 
 /**
  * Compares a stream's plan with its target and says what is to be changed. Changes nothing.
- * Throws `target.type_mismatch`, `target.column_conflict`, `target.not_ours`: each names the column, and no row has been read.
+ * Throws `target.table_missing` where rows were loaded into a table that is gone (`rebuild`: it is about to be built anew), `target.type_mismatch`, `target.column_conflict`, `target.not_ours`: each names the column, and no row has been read.
  */
-export async function reviewTarget(session: Session, plan: StreamPlan): Promise<TargetReview> {
+export async function reviewTarget(session: Session, plan: StreamPlan, rebuild = false): Promise<TargetReview> {
   const types = await canonicalTypes(session, plan.columns.map((column) => column.type));
   const columns = plan.columns.map((column, i) => ({ name: column.name, type: types[i]! }));
+  const transforms = await reviewTransforms(session, plan, columns);
+  const reviewed = { ...plan, columns, transforms };
+  const loaded = targetColumnsOf(reviewed);
   const facts = await inspectTable(session, plan.target);
-  if (facts === null) return { plan: { ...plan, columns }, changes: [createChange(plan.target, columns, plan.key)] };
+  if (facts === null && !rebuild) await requireUnread(session, plan);
+  if (facts === null) return { plan: reviewed, changes: [createChange(plan.target, loaded, plan.key)] };
   requireTable(plan.target, facts);
-  requireFit(plan.target, columns, facts);
-  requireFillable(plan.target, columns, facts);
-  const changes = [...columnChanges(plan.target, columns, facts), ...keyChanges(plan, facts)];
+  requireFit(plan.target, loaded, facts);
+  requireFillable(plan.target, loaded, facts);
+  const changes = [...columnChanges(plan.target, loaded, facts), ...keyChanges(plan, facts)];
   const sameTypes = columns.every((column) => facts.columns.find((known) => known.name === column.name)?.type === column.type || !facts.columns.some((known) => known.name === column.name));
-  return { plan: { ...plan, columns, format: sameTypes ? plan.format : 'copy-text' }, changes };
+  return { plan: { ...reviewed, format: sameTypes ? plan.format : 'copy-text' }, changes };
+}
+
+/** Types of new columns, and whether the SQL of transforms and rules stands. */
+async function reviewTransforms(session: Session, plan: StreamPlan, columns: readonly TypedColumn[]): Promise<readonly PlannedTransform[]> {
+  if (!hasChecks(plan)) return [];
+  return reviewChecks(session, { columns, transforms: plan.transforms ?? [] }, plan.rules ?? [], plan.key);
+}
+
+/** An empty table under a watermark would look complete and not be. */
+async function requireUnread(session: Session, plan: StreamPlan): Promise<void> {
+  const { rows } = await session.query<{ read: boolean }>('select exists (select from tidemark.watermark where source = $1 and stream = $2 and position is not null) as read', [plan.source, plan.stream]);
+  if (!rows[0]!.read) return;
+  throw new TidemarkError('target.table_missing', `The target ${formatTableName(plan.target)} of ${plan.stream} is gone.`, { hint: `Put it back and run tidemark retry ${plan.source}, or build it anew: tidemark sync ${plan.source} --stream ${plan.stream} --full.` });
 }
 
 function createChange(target: TableName, columns: readonly TypedColumn[], key: readonly string[]): TargetChange {

@@ -76,6 +76,7 @@ export const ERROR_CODES = {
   'target.type_mismatch': permanent(),
   'target.column_conflict': permanent(),
   'target.not_ours': permanent(),
+  'target.table_missing': permanent(),
   'target.constraint': permanent(),
   'target.disk_full': { retry: 'transient', exit: 1 },
   'target.locked': { retry: 'transient', exit: 1 },

@@ -33,6 +33,7 @@ const SQLSTATE: Record<string, Finding> = {
   '53300': { code: 'target.too_many_connections', says: 'The destination has no free connection.', hint: 'Raise max_connections or run fewer workers.' },
   '53100': { code: 'target.disk_full', says: "The destination's disk is full.", hint: 'Free space at the destination; the stream goes on by itself.' },
   '53200': { code: 'target.disk_full', says: 'The destination is out of memory.' },
+  '42P01': { code: 'target.table_missing', says: 'The target, or a table of the schema tidemark, is gone.', hint: 'Put it back, or build it anew with tidemark sync SOURCE --stream STREAM --full.' },
   '25006': { code: 'target.read_only', says: 'The destination is read-only at present.', hint: 'It may be a standby; point destination.url at the primary.' },
   '55P03': { code: 'target.locked', says: 'Another session holds a lock on the target.', hint: 'Look for long transactions on the target in pg_stat_activity.' },
   '40001': { code: 'target.locked', says: 'The transaction met another one.' },
@@ -43,6 +44,11 @@ const SQLSTATE: Record<string, Finding> = {
 /** True for an error of PostgreSQL that says a value does not fit its type: what lenient staging isolates row by row. */
 export function isDataError(error: unknown): boolean {
   return serverError(error)?.code.startsWith('22') ?? false;
+}
+
+/** True where a lock was not had in time. */
+export function isLockTimeout(error: unknown): boolean {
+  return serverError(error)?.code === '55P03';
 }
 
 /** Turns an error of `pg` into one of ours. Passes ours through. Repeats no text of the server. */

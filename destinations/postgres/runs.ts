@@ -79,6 +79,12 @@ export async function beginStream(session: Session, runId: string, source: strin
   );
 }
 
+/** Writes down the target's name as the source's table gives it, which `apply` may not have known. */
+export async function nameTarget(session: Session, runId: string, source: string, stream: string, target: string): Promise<void> {
+  await session.query('update tidemark.run_stream set target = $3 where run_id = $1 and stream = $2', [runId, stream, target]);
+  await session.query('update tidemark.stream set target = $3 where source = $1 and stream = $2 and target <> $3', [source, stream, target]);
+}
+
 export interface StreamEnd {
   readonly runId: string;
   readonly source: string;
