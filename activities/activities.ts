@@ -1,4 +1,4 @@
-/** All activities by name: what workflows import, as a type only. */
+/** The activities of a sync by name: what its workflows import, as a type only. */
 import type { RunActivities } from './run-activities.ts';
 import type { StreamActivities } from './stream-activities.ts';
 

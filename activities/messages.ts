@@ -60,3 +60,16 @@ export interface RunSummary {
   readonly status: 'completed' | 'failed' | 'cancelled';
   readonly streams: readonly (StreamCounts & { readonly stream: string; readonly status: StreamStatus; readonly error: ErrorInfo | null })[];
 }
+
+export interface ReconcileOpenRequest extends RunRef {
+  /** Null: all streams. */
+  readonly streams: readonly string[] | null;
+  readonly workflowId: string;
+  readonly workflowRunId: string;
+}
+
+export interface ReconcileOpen {
+  /** Streams to compare, in the file's order, each with the share of rows that may be deleted without asking. */
+  readonly streams: readonly { readonly stream: string; readonly deleteCap: number }[];
+  readonly queue: string;
+}

@@ -121,7 +121,7 @@ async function askForTurn(session: Session, request: RunRequest): Promise<string
 }
 
 function sameScope(a: RunScope, b: RunScope): boolean {
-  return a.full === b.full && JSON.stringify(a.streams) === JSON.stringify(b.streams);
+  return a.full === b.full && a.kind === b.kind && JSON.stringify(a.streams) === JSON.stringify(b.streams);
 }
 
 async function tryActivate(engine: Engine, request: RunRequest): Promise<boolean> {

@@ -12,6 +12,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
+import type { Digest, DigestPlan } from '../schemas/comparison.ts';
 import type { Guarantee, Part, Position } from '../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../schemas/table.ts';
 
@@ -133,6 +134,19 @@ export interface FullPlan {
   readonly asOf: string;
 }
 
+/** Comparing rows inside the source: an ability that a session may have. Calls follow each other in this order, all in the snapshot of `digest`. */
+export interface SourceComparison {
+  /**
+   * How rows of the stream can be hashed here; null where a column has no canonical text, and rows are compared through the extract.
+   * `targetTypes` has the target's actual type for each of `stream.columns`, as `format_type` prints it.
+   */
+  plan(stream: StreamRead, targetTypes: readonly string[]): Promise<DigestPlan | null>;
+  /** One pass over the table in a new snapshot, which stays open for {@link keys}. `buckets` is a power of two. */
+  digest(stream: StreamRead, plan: DigestPlan, buckets: number): Promise<Digest>;
+  /** The key columns and the two hashes of each row in the chosen buckets, as COPY text. The snapshot ends with the stream. */
+  keys(stream: StreamRead, plan: DigestPlan, buckets: number, chosen: readonly number[]): Promise<RowRead>;
+}
+
 /** One connection to a source. Not for concurrent use: one call at a time; whoever opened it closes it. */
 export interface SourceSession {
   server(): Promise<ServerFacts>;
@@ -173,6 +187,15 @@ export interface SourceSession {
    * fail at the first such row with `source.row_refused`; the part is then read again with marks. Default: `mark`.
    */
   readPart(stream: StreamRead, part: Part, format: RowFormat, onReject?: 'mark' | 'fail'): Promise<RowRead>;
+
+  /** Absent: rows are compared through the extract. */
+  readonly comparison?: SourceComparison;
+
+  /**
+   * The rows of these keys, in a snapshot of its own; a key that is not there has no row. Values are one text for each of `stream.key`, as the
+   * target prints them in JSON. At most a few thousand keys at once. Absent: the whole table is read instead.
+   */
+  readKeys?(stream: StreamRead, keys: readonly (readonly string[])[], format: RowFormat): Promise<RowRead>;
 
   /** Releases everything within a bounded time; never throws; safe to call twice and after a failure. */
   close(): Promise<void>;

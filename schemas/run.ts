@@ -12,6 +12,8 @@ export interface RunScope {
   readonly streams: readonly string[] | null;
   /** Builds a new generation of each. */
   readonly full: boolean;
+  /** Absent: a sync. */
+  readonly kind?: 'reconcile';
 }
 
 /** Counts of a stream in a run; ids, states and counts only, so that it may cross Temporal. */

@@ -1,4 +1,5 @@
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import { createReconcileActivities, type ReconcileActivities } from '../activities/reconcile-activities.ts';
 import { createRunActivities } from '../activities/run-activities.ts';
 import { createStreamActivities } from '../activities/stream-activities.ts';
 import type { Activities } from '../activities/activities.ts';
@@ -81,10 +82,11 @@ function options(settings: WorkerSettings): Partial<WorkerOptions> {
   };
 }
 
-function createActivities(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Activities {
+function createActivities(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Activities & ReconcileActivities {
   const engine = createEngine(destination, settings.variables);
   return {
     ...createRunActivities({ engine, temporal: client.client, queueOf }),
+    ...createReconcileActivities({ engine, queueOf }),
     ...createStreamActivities({ engine, capabilitiesOf: (source) => readCapabilities(destination, source), partRowsMax: PART_ROWS_MAX }),
   };
 }

@@ -2,10 +2,11 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SourceComparison, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
 import { PostgresClient } from './client.ts';
 import type { PostgresConnection } from './connection.ts';
+import { beginDigest, openDigestedKeys, openKeys, planDigest } from './digest.ts';
 import { openPart, planParts } from './full.ts';
 import { openBatch } from './incremental.ts';
 import { mayHaveNew } from './poll.ts';
@@ -67,6 +68,29 @@ export class PostgresSession implements SourceSession {
     this.#free = released;
     return read;
   }
+
+  async readKeys(stream: StreamRead, keys: readonly (readonly string[])[], format: RowFormat): Promise<RowRead> {
+    await this.#free;
+    const { read, released } = await openKeys(this.#client, stream, keys, format);
+    this.#free = released;
+    return read;
+  }
+
+  readonly comparison: SourceComparison = {
+    plan: async (stream, targetTypes) => {
+      await this.#free;
+      return planDigest(this.#client, stream, targetTypes);
+    },
+    digest: async (stream, plan, buckets) => {
+      await this.#free;
+      return beginDigest(this.#client, stream, plan, buckets);
+    },
+    keys: async (stream, plan, buckets, chosen) => {
+      const { read, released } = openDigestedKeys(this.#client, stream, plan, buckets, chosen);
+      this.#free = released;
+      return read;
+    },
+  };
 
   close(): Promise<void> {
     return this.#client.close();

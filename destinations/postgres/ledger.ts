@@ -19,8 +19,8 @@ export interface LedgerEntry extends Counts {
   readonly stream: string;
   readonly runId: string;
   readonly generation: number;
-  /** `range`: an incremental batch. `part`: a part of a full build. */
-  readonly kind: 'range' | 'part';
+  /** `range`: an incremental batch. `part`: a part of a full build. `repair`: keys that a comparison found differing, copied again. */
+  readonly kind: 'range' | 'part' | 'repair';
   readonly from: string | null;
   readonly to: string | null;
   readonly bytes: number;

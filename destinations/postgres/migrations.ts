@@ -186,6 +186,35 @@ const MIGRATIONS: readonly string[] = [
   comment on function tidemark.misfit is 'True where the text is no value of the type; asked only when a batch failed as a whole.';
   `,
   `
+  create table tidemark.reconciliation (
+    run_id text not null,
+    source text not null,
+    stream text not null,
+    result jsonb not null,
+    started_at timestamptz not null,
+    ended_at timestamptz not null default clock_timestamp(),
+    primary key (run_id, source, stream)
+  );
+  create index reconciliation_stream on tidemark.reconciliation (source, stream, ended_at desc);
+  comment on table tidemark.reconciliation is 'What each comparison of a stream found.';
+
+  create table tidemark.difference (
+    id bigint generated always as identity primary key,
+    source text not null,
+    stream text not null,
+    run_id text not null,
+    kind text not null check (kind in ('missing', 'extra', 'different')),
+    key jsonb not null,
+    source_hash text,
+    target_hash text,
+    found_at timestamptz not null default clock_timestamp(),
+    settled_at timestamptz
+  );
+  create index difference_stream on tidemark.difference (source, stream, id);
+  comment on table tidemark.difference is 'Keys that the last comparison of each stream found missing, extra or different in the target, until a repair makes them equal.';
+  comment on column tidemark.difference.settled_at is 'When it was certain that the row was not just on its way; NULL while that is open.';
+  `,
+  `
   alter table tidemark.generation add column masks text not null default '';
   comment on column tidemark.generation.masks is 'Fingerprint of the masks that its rows passed through.';
   `,
