@@ -6,10 +6,19 @@ import { loadKeys, loadPlan, type Engine } from './engine.ts';
 import { maskFingerprint } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
-import { shapeHash, type StreamPlan } from './stream-plan.ts';
+import { shapeHash, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
 
 /** A table that nothing can catch up, or whose key may repeat, is one part: its rows must come from one snapshot. */
 const ONE_PART: number = Number.MAX_SAFE_INTEGER;
+
+/** Parts that are copied side by side can't see each other's values. */
+function hasUnique(plan: StreamPlan): boolean {
+  return (plan.rules ?? []).some((rule) => rule.check === 'unique');
+}
+
+/** How long one attempt at a key or a swap waits for another. */
+const BUILD_LOCK_WAIT = '15min';
+const SWAP_LOCK_WAIT = '30s';
 
 /** Goes on with an interrupted build of the same shape, or starts the next generation. */
 export async function startBuild(engine: Engine, source: SourceSession, plan: StreamPlan, partRowsMax: number, fresh: boolean): Promise<Building> {
@@ -20,7 +29,7 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
     const found = await engine.destination.transaction('looking for a build', (session) => findBuilding(session, plan.source, plan.stream, hash));
     if (found !== null) return found;
   }
-  const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven ? ONE_PART : (plan.batchRowsMax ?? partRowsMax) });
+  const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven || hasUnique(plan) ? ONE_PART : (plan.batchRowsMax ?? partRowsMax) });
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, keys);
   return engine.destination.transaction('starting a build', async (session) => {
     await dropBuilding(session, plan.source, plan.stream);
@@ -42,7 +51,8 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
 export async function keyBuild(engine: Engine, source: string, stream: string, generation: number): Promise<void> {
   const plan = await loadPlan(engine, source, stream);
   await engine.destination.transaction('building the key', async (session) => {
-    // Two attempts at once take turns: the later one finds the key built.
+    // Two attempts at once take turns: the later one finds the key built. A large table's takes minutes.
+    await session.query(`set local lock_timeout = '${BUILD_LOCK_WAIT}'`);
     await session.query('select from tidemark.generation where source = $1 and stream = $2 and generation = $3 for update', [source, stream, generation]);
     const building = await readBuilding(session, source, stream, generation);
     await keyGeneration(session, source, stream, building, plan.key);
@@ -53,7 +63,10 @@ export async function keyBuild(engine: Engine, source: string, stream: string, g
 export async function finishBuild(engine: Engine, source: string, stream: string, generation: number): Promise<SwapResult> {
   const plan = await loadPlan(engine, source, stream);
   return engine.destination.transaction('swapping a generation', async (session) => {
+    await session.query(`set local lock_timeout = '${BUILD_LOCK_WAIT}'`);
     const { rows } = await session.query<{ state: string }>('select state from tidemark.generation where source = $1 and stream = $2 and generation = $3 for update', [source, stream, generation]);
+    // Whoever waits for the target's exclusive lock holds up all its readers, so that wait is short.
+    await session.query(`set local lock_timeout = '${SWAP_LOCK_WAIT}'`);
     if (rows[0]?.state === 'current') return 'swapped';
     if (rows[0]?.state === 'dropped') return 'unchanged';
     const building = await readBuilding(session, source, stream, generation);
@@ -63,7 +76,7 @@ export async function finishBuild(engine: Engine, source: string, stream: string
       stream,
       target: plan.target,
       building,
-      columns: plan.columns.map((column) => column.name),
+      columns: targetColumnsOf(plan).map((column) => column.name),
       deleteCap: plan.deleteCap,
       // What is hidden from now on must not stand in an older build either.
       keepGenerations: hides ? 0 : plan.keepGenerations,

@@ -18,6 +18,12 @@ export interface DestinationOptions {
   readonly applicationName: string;
 }
 
+/**
+ * A long statement (an index build) ends soon after its worker has died, so that the next attempt does not wait for it. Not every
+ * platform of the server can tell; there the setting is left alone.
+ */
+const END_WITH_CLIENT = "do $$ begin perform set_config('client_connection_check_interval', '5s', false); exception when others then null; end $$";
+
 /** The PostgreSQL database that receives rows and keeps the schema `tidemark`. Owner: whoever called {@link openDestination}. */
 export class Destination {
   readonly #pool: pg.Pool;
@@ -33,6 +39,7 @@ export class Destination {
       keepAlive: true,
       options: `-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c client_encoding=UTF8 -c lock_timeout=${LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=600000 -c jit=off`,
     });
+    this.#pool.on('connect', (session) => void session.query(END_WITH_CLIENT).catch(() => undefined));
     // A session that breaks while idle is replaced at the next use; without a listener the process would end.
     this.#pool.on('error', () => undefined);
   }
