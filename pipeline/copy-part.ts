@@ -14,7 +14,7 @@ import type { MaskKeys } from './masks/mask-key.ts';
 import { maskOf } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
-import type { StreamPlan } from './stream-plan.ts';
+import { hasChecks, type StreamPlan } from './stream-plan.ts';
 
 export interface CopiedPart {
   readonly batch: number;
@@ -54,7 +54,7 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
   const keys = await loadKeys(engine, plan);
   const bounded = positionSeal(plan.masks ?? NO_MASKS, plan, keys).openPart(bounds.part);
   const attempt: PartAttempt = { engine, plan, keys, building, part, open, step, signal, onProgress };
-  let way: Way = open.lenient ? 'lenient' : mayRepeat(plan) ? 'staged' : 'direct';
+  let way: Way = open.lenient ? 'lenient' : wantsStage(plan) ? 'staged' : 'direct';
   for (;;) {
     try {
       return await copyOneWay(attempt, bounded, way);
@@ -84,9 +84,9 @@ async function copyOneWay(attempt: PartAttempt, part: Part, way: Way): Promise<C
   });
 }
 
-/** The source does not enforce the key, so copies of it must be told apart before the key is built. */
-function mayRepeat(plan: StreamPlan): boolean {
-  return plan.key.length > 0 && !plan.keyProven;
+/** Rows must be looked at first: for rules and transforms, or since the source does not enforce the key, so that copies of it must be told apart before the key is built. */
+function wantsStage(plan: StreamPlan): boolean {
+  return (plan.key.length > 0 && !plan.keyProven) || hasChecks(plan);
 }
 
 async function copyDirect(attempt: PartAttempt, read: RowRead): Promise<CopiedPart> {

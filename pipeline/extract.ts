@@ -13,7 +13,7 @@ import type { MaskKeys } from './masks/mask-key.ts';
 import { maskOf } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
-import type { StreamPlan } from './stream-plan.ts';
+import { hasChecks, type StreamPlan } from './stream-plan.ts';
 
 /** What the workflow learns of an extract: ids and counts. */
 export interface Extracted {
@@ -86,7 +86,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
         read: copied.rows,
         bytes: copied.bytes,
         hash: copied.hash,
-        marked: read.marksRejects || lenient,
+        marked: read.marksRejects || lenient || hasChecks(plan),
         to: seal.sealPosition(read.to),
         from: base.position?.display ?? null,
         more: read.more,
@@ -104,7 +104,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
 
 /** The stage of a stream, or of one part of a build. */
 export function stageOf(plan: StreamPlan, part: number | null, lenient: boolean): Stage {
-  return { table: stageName(plan.source, plan.stream, part === null ? null : String(part)), columns: plan.columns, lenient };
+  return { table: stageName(plan.source, plan.stream, part === null ? null : String(part)), columns: plan.columns, lenient, transforms: plan.transforms ?? [] };
 }
 
 /** What an earlier attempt left, where it is still good; null where the batch is to be read. */

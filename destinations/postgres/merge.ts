@@ -1,6 +1,6 @@
 import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
-import { REJECT_COLUMN, SUPERSEDED_COLUMN, VALUES_COLUMN, type Stage } from './stage.ts';
+import { loadedColumns, REJECT_COLUMN, SUPERSEDED_COLUMN, VALUES_COLUMN, type Stage } from './stage.ts';
 import { BATCH_COLUMN } from './target.ts';
 
 /** What a merge does with a key that the target has. */
@@ -28,8 +28,9 @@ export interface Merge {
  */
 export async function mergeStage(session: Session, merge: Merge): Promise<{ written: number; older: number }> {
   const older = merge.mayBeOlder && merge.key.length > 0 ? await countOlder(session, merge) : 0;
-  const columns = merge.stage.columns.map((column) => quoteIdent(column.name));
-  const values = merge.stage.columns.map((column) => (merge.stage.lenient ? `cast(s.${quoteIdent(column.name)} as ${column.type})` : `s.${quoteIdent(column.name)}`));
+  const loaded = loadedColumns(merge.stage);
+  const columns = loaded.map((column) => quoteIdent(column.name));
+  const values = loaded.map((column) => column.sql);
   const result = await session.query(
     `insert into ${quoteTable(merge.into)} as t (${[...columns, BATCH_COLUMN].join(', ')})
      select ${[...values, `${merge.batch}::bigint`].join(', ')} from ${quoteTable(merge.stage.table)} s ${where(merge)}
@@ -38,12 +39,14 @@ export async function mergeStage(session: Session, merge: Merge): Promise<{ writ
   return { written: result.rowCount ?? 0, older };
 }
 
-/** Moves rejected rows to the quarantine. One that waits there unchanged since an earlier read is not stored a second time. */
-export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string): Promise<void> {
+/** Moves rejected rows to the quarantine. One that waits there unchanged since an earlier read is not stored a second time, but is as new as the last read. */
+export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string, generation: number): Promise<void> {
   await session.query(
-    `insert into tidemark.quarantine (batch, source, stream, reasons, "row")
-     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}') from ${quoteTable(merge.stage.table)} where ${REJECT_COLUMN} is not null on conflict do nothing`,
-    [merge.batch, source, stream],
+    `insert into tidemark.quarantine as q (batch, source, stream, reasons, "row", masks)
+     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}'), coalesce((select masks from tidemark.generation where source = $2 and stream = $3 and generation = $4), '')
+     from (select distinct ${REJECT_COLUMN}, ${VALUES_COLUMN} from ${quoteTable(merge.stage.table)} where ${REJECT_COLUMN} is not null) s
+     on conflict (source, stream, md5(reasons::text || "row"::text)) where replayed_at is null do update set batch = greatest(q.batch, excluded.batch), masks = excluded.masks`,
+    [merge.batch, source, stream, generation],
   );
 }
 

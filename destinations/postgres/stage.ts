@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Session } from './session.ts';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
+import type { PlannedTransform } from './rules.ts';
 import type { TypedColumn } from './target.ts';
 
 /** JSON list of what a row breaks, or NULL for a good one. */
@@ -15,6 +16,28 @@ export interface Stage {
   readonly columns: readonly TypedColumn[];
   /** Every column is text: a batch that failed as a whole is taken apart row by row. */
   readonly lenient: boolean;
+  /** Each has a column of its own beside those that are copied in. */
+  readonly transforms?: readonly PlannedTransform[];
+}
+
+/** A target column and the SQL over the stage (as `s`) that gives its value. */
+export interface LoadedColumn {
+  readonly name: string;
+  readonly sql: string;
+}
+
+/** What goes into the target: the stage's columns, transformed ones replaced, new ones after them. */
+export function loadedColumns(stage: Stage): LoadedColumn[] {
+  const made = (stage.transforms ?? []).map((each) => ({ name: each.name, sql: `s.${quoteIdent(each.slot)}` }));
+  const raw = stage.columns.map((column) => ({ name: column.name, sql: stage.lenient ? `cast(s.${quoteIdent(column.name)} as ${column.type})` : `s.${quoteIdent(column.name)}` }));
+  const replaced = raw.map((column) => made.find((each) => each.name === column.name) ?? column);
+  return [...replaced, ...made.filter((each) => !raw.some((column) => column.name === each.name))];
+}
+
+/** A staged row (by its alias) as a JSON object of texts that its types read back exactly; `only`: of these columns. */
+export function valuesAsText(stage: Stage, alias: string, only: readonly string[] | null = null): string {
+  const columns = stage.columns.filter((column) => only === null || only.includes(column.name));
+  return `jsonb_object(array[${columns.map((column) => quoteLiteral(column.name)).join(', ')}]::text[], array[${columns.map((column) => `${alias}.${quoteIdent(column.name)}::text`).join(', ')}]::text[])::text`;
 }
 
 /** One stage for each stream is reused by its batches; parts that need one have their own, so that they can run side by side. */
@@ -26,13 +49,13 @@ export function stageName(source: string, stream: string, part: string | null): 
 /** Makes the stage empty, of the right shape and the batch's own, inside the caller's transaction. */
 export async function prepareStage(session: Session, stage: Stage, batch: number): Promise<void> {
   const type = (column: TypedColumn) => (stage.lenient ? 'text' : column.type);
-  const shape = createHash('sha256').update(JSON.stringify(stage.columns.map((c) => [c.name, type(c)]))).digest('hex');
+  const shape = createHash('sha256').update(JSON.stringify([...stage.columns.map((c) => [c.name, type(c)]), ...(stage.transforms ?? []).map((each) => [each.slot, each.type])])).digest('hex');
   const { rows } = await session.query<{ label: string | null }>("select obj_description(to_regclass($1), 'pg_class') as label", [quoteTable(stage.table)]);
   if (rows[0]?.label?.startsWith(`${shape} `)) {
     await session.query(`truncate ${quoteTable(stage.table)}`);
   } else {
     const columns = stage.columns.map((column) => `${quoteIdent(column.name)} ${type(column)}`);
-    columns.push(`${REJECT_COLUMN} text`, `${VALUES_COLUMN} text`, `${SUPERSEDED_COLUMN} boolean`);
+    columns.push(...(stage.transforms ?? []).map((each) => `${quoteIdent(each.slot)} ${each.type ?? 'text'}`), `${REJECT_COLUMN} text`, `${VALUES_COLUMN} text`, `${SUPERSEDED_COLUMN} boolean`);
     await session.query(`drop table if exists ${quoteTable(stage.table)}`);
     await session.query(`create unlogged table ${quoteTable(stage.table)} (${columns.join(', ')}) with (autovacuum_enabled = false)`);
   }
@@ -71,9 +94,8 @@ export async function markMisfits(session: Session, stage: Stage): Promise<void>
       then jsonb_build_array(jsonb_build_object('column', ${quoteLiteral(column.name)}, 'code', 'type')) else '[]' end`,
   );
   if (found.length === 0) return;
-  const values = `(select jsonb_object_agg(e.key, e.value)::text from jsonb_each(to_jsonb(s) - array[${[REJECT_COLUMN, VALUES_COLUMN, SUPERSEDED_COLUMN].map(quoteLiteral).join(', ')}]) e)`;
   await session.query(
-    `update ${quoteTable(stage.table)} s set ${REJECT_COLUMN} = m.reasons::text, ${VALUES_COLUMN} = ${values}
+    `update ${quoteTable(stage.table)} s set ${REJECT_COLUMN} = m.reasons::text, ${VALUES_COLUMN} = ${valuesAsText(stage, 's')}
      from (select ctid, ${found.join(' || ')} as reasons from ${quoteTable(stage.table)} where ${REJECT_COLUMN} is null) m
      where m.ctid = s.ctid and m.reasons <> '[]'`,
   );
@@ -85,7 +107,7 @@ export async function markDuplicates(session: Session, stage: Stage, key: readon
   const nullKey = key.map((name) => `${quoteIdent(name)} is null`).join(' or ');
   const reason = quoteLiteral(JSON.stringify([{ column: key[0], code: 'key_null' }]));
   await session.query(
-    `update ${table} s set ${REJECT_COLUMN} = ${reason}, ${VALUES_COLUMN} = (to_jsonb(s) - array[${[REJECT_COLUMN, VALUES_COLUMN, SUPERSEDED_COLUMN].map(quoteLiteral).join(', ')}])::text
+    `update ${table} s set ${REJECT_COLUMN} = ${reason}, ${VALUES_COLUMN} = ${valuesAsText(stage, 's')}
      where ${REJECT_COLUMN} is null and (${nullKey})`,
   );
   const order = newestFirst === null ? 'ctid desc' : `${quoteIdent(newestFirst)} desc nulls last, ctid desc`;

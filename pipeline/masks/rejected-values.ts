@@ -23,7 +23,7 @@ export function maskRejected(json: string, plan: MaskPlan, masks: readonly Value
 function parsed(json: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (Object.fromEntries(Object.entries(value)) as Record<string, unknown>) : null;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value)) : null;
   } catch {
     return null;
   }
