@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import type { Capabilities, RowFormat, StreamRead } from '../connectors/connector.ts';
 import { proposeCursor } from '../connectors/propose-cursor.ts';
 import { parseTableName, type TableName } from '../destinations/postgres/identifiers.ts';
+import type { PlannedRule, PlannedTransform } from '../destinations/postgres/rules.ts';
 import type { TypedColumn } from '../destinations/postgres/target.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Mode, StreamSettings } from '../schemas/settings.ts';
 import type { Column, TableShape } from '../schemas/table.ts';
 import { maskedType, maskNotes, planMasks, type MaskPlan } from './masks/masked-columns.ts';
 import { nearestName } from './nearest-name.ts';
+import { planRules, planTransforms } from './rules/row-checks.ts';
 
 /**
  * - `incremental`: reads on from the watermark.
@@ -34,6 +36,8 @@ export interface StreamPlan {
   readonly format: RowFormat;
   /** Absent in a plan that an earlier version kept. */
   readonly masks?: MaskPlan;
+  readonly transforms?: readonly PlannedTransform[];
+  readonly rules?: readonly PlannedRule[];
   readonly deleteCap: number;
   readonly keepGenerations: number;
   readonly badRowsMax: number;
@@ -46,8 +50,6 @@ export interface StreamPlan {
 /** Settings that a later version carries out; refused rather than passed over, since each is a promise to the user. */
 function refuseUnsupported(stream: StreamSettings): void {
   const unsupported = [
-    Object.keys(stream.transforms).length > 0 && 'transform',
-    stream.rules.length > 0 && 'rules',
     stream.deletes !== null && 'deletes',
     stream.retention !== null && 'retention',
   ].filter((name) => name !== false);
@@ -82,6 +84,7 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     fetchRows: stream.fetchRows,
     types: stream.types,
   };
+  const checks = { stream, columns, foldsToUpper: capabilities.foldsToUpper, key: key.map((name) => targetNameOf(columns, name)) };
   return {
     source: sourceId,
     stream: stream.name,
@@ -90,11 +93,13 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     target: targetOf(sourceId, stream, table, capabilities),
     read,
     columns: columns.map((column) => ({ name: column.targetName, type: column.pgType })),
-    key: key.map((name) => targetNameOf(columns, name)),
+    key: checks.key,
     keyProven: key.length > 0 && table.key.length > 0 && table.key.every((name) => key.includes(name)),
     cursor: cursor === null ? null : targetNameOf(columns, cursor),
     format: capabilities.formats.includes('copy-binary') && masks.columns.length === 0 ? 'copy-binary' : 'copy-text',
     masks,
+    transforms: planTransforms(checks),
+    rules: planRules(checks),
     deleteCap: stream.deleteCap,
     keepGenerations: stream.keepGenerations,
     badRowsMax: stream.badRowsMax,
@@ -103,9 +108,20 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
   };
 }
 
+/** Rows must be looked at in a stage before they are loaded. */
+export function hasChecks(plan: StreamPlan): boolean {
+  return (plan.transforms ?? []).length > 0 || (plan.rules ?? []).length > 0;
+}
+
+/** The target's columns: those of the stage, and those that transforms add. */
+export function targetColumnsOf(plan: StreamPlan): TypedColumn[] {
+  const added = (plan.transforms ?? []).filter((each) => !plan.columns.some((column) => column.name === each.name));
+  return [...plan.columns, ...added.map((each) => ({ name: each.name, type: each.type ?? 'text' }))];
+}
+
 /** Same hash: an interrupted build of one plan can be gone on with under the other. */
 export function shapeHash(plan: StreamPlan, masks: string): string {
-  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity, ...(masks === '' ? [] : [masks])])).digest('hex');
+  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity, ...(masks === '' ? [] : [masks]), ...(hasChecks(plan) ? [plan.transforms, plan.rules] : [])])).digest('hex');
 }
 
 /** The target of a stream before its table is known: as written, or by the table's bare name. */

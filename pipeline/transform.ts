@@ -1,8 +1,12 @@
-import { reopenBatch, takeBatch, type OpenBatch } from '../destinations/postgres/batch.ts';
+import { reopenBatch, takeBatch, type BatchStep, type OpenBatch } from '../destinations/postgres/batch.ts';
 import { countStage, markDuplicates, markMisfits, stageCounts, type StageCounts } from '../destinations/postgres/stage.ts';
+import type { Session } from '../destinations/postgres/destination.ts';
+import type { TableName } from '../destinations/postgres/identifiers.ts';
+import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { stageOf } from './extract.ts';
 import { loadPlan, type Engine } from './engine.ts';
+import type { StreamPlan } from './stream-plan.ts';
 
 /** Below this number of rows a share of bad ones says nothing. */
 const BAD_ROWS_COUNTED_FROM = 1_000;
@@ -15,8 +19,8 @@ export interface TransformStep {
 
 /**
  * Looks at the staged rows, set by set: marks those that a type refuses and, where the source does not enforce the key, all but the newest
- * version of each. Idempotent: a mark is never taken back, and is set by the row alone.
- * Throws `batch.stage_lost` where the stage vanished, `batch.bad_rows` above the stream's share of rejected rows.
+ * version of each; evaluates transforms and applies rules. Idempotent: a mark is never taken back, and is set by the row alone.
+ * Throws `batch.stage_lost` where the stage vanished, `batch.bad_rows` above the stream's share of rejected rows, `batch.rule_broken` where a row breaks a rule that stops.
  */
 export async function transformBatch(engine: Engine, step: TransformStep): Promise<StageCounts> {
   const open = await takeBatch(engine.destination, step.batch);
@@ -27,11 +31,13 @@ export async function transformBatch(engine: Engine, step: TransformStep): Promi
     requireStage(open, await countStage(session, stage.table, open.batch));
     if (open.lenient) await markMisfits(session, stage);
     if (plan.key.length > 0 && !plan.keyProven) await markDuplicates(session, stage, plan.key, plan.cursor);
+    await fillTransforms(session, stage);
+    await applyRules(session, stage, plan.rules ?? [], { into: await whereTo(session, plan, open), key: plan.key });
     const counts = await stageCounts(session, stage.table);
     const read = open.staged!.read;
     if (read >= BAD_ROWS_COUNTED_FROM && counts.rejected > read * plan.badRowsMax) {
-      throw new TidemarkError('batch.bad_rows', `${counts.rejected} of ${read} rows of ${plan.stream} do not fit their columns' types: more than bad_rows_max allows.`, {
-        hint: 'Look at the source, or raise bad_rows_max of the stream; then run tidemark retry.',
+      throw new TidemarkError('batch.bad_rows', `${counts.rejected} of ${read} rows of ${plan.stream} are rejected by types, rules or transforms: more than bad_rows_max allows.`, {
+        hint: 'Look at the source and the rules, or raise bad_rows_max of the stream; then run tidemark retry.',
       });
     }
     return counts;
@@ -41,6 +47,15 @@ export async function transformBatch(engine: Engine, step: TransformStep): Promi
     }
     throw error;
   });
+}
+
+/** The table that the batch's rows will go into. */
+async function whereTo(session: Session, plan: StreamPlan, open: BatchStep): Promise<TableName> {
+  const { rows } = await session.query<TableName>(
+    "select table_schema as schema, table_name as name from tidemark.generation where source = $1 and stream = $2 and generation = $3 and state = 'building'",
+    [open.source, open.stream, open.generation],
+  );
+  return rows[0] ?? plan.target;
 }
 
 /** Throws `batch.stage_lost` unless the stage holds exactly the rows that were recorded when it was filled. */

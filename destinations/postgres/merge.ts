@@ -39,14 +39,18 @@ export async function mergeStage(session: Session, merge: Merge): Promise<{ writ
   return { written: result.rowCount ?? 0, older };
 }
 
+/** Masks that the rows of batch $1 of source $2, stream $3 passed through. */
+const MASKS_OF_BATCH = `coalesce((select g.masks from tidemark.batch b join tidemark.generation g on g.source = b.source and g.stream = b.stream
+       and (g.generation = b.generation or g.state = 'current') where b.batch = $1 and b.source = $2 and b.stream = $3 order by g.generation = b.generation desc limit 1), '')`;
+
 /** Moves rejected rows to the quarantine. One that waits there unchanged since an earlier read is not stored a second time, but is as new as the last read. */
-export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string, generation: number): Promise<void> {
+export async function quarantineStage(session: Session, merge: Merge, source: string, stream: string): Promise<void> {
   await session.query(
     `insert into tidemark.quarantine as q (batch, source, stream, reasons, "row", masks)
-     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}'), coalesce((select masks from tidemark.generation where source = $2 and stream = $3 and generation = $4), '')
+     select $1, $2, $3, ${REJECT_COLUMN}::jsonb, coalesce(${VALUES_COLUMN}::jsonb, '{}'), ${MASKS_OF_BATCH}
      from (select distinct ${REJECT_COLUMN}, ${VALUES_COLUMN} from ${quoteTable(merge.stage.table)} where ${REJECT_COLUMN} is not null) s
      on conflict (source, stream, md5(reasons::text || "row"::text)) where replayed_at is null do update set batch = greatest(q.batch, excluded.batch), masks = excluded.masks`,
-    [merge.batch, source, stream, generation],
+    [merge.batch, source, stream],
   );
 }
 

@@ -218,6 +218,25 @@ const MIGRATIONS: readonly string[] = [
   alter table tidemark.generation add column masks text not null default '';
   comment on column tidemark.generation.masks is 'Fingerprint of the masks that its rows passed through.';
   `,
+  `
+  alter table tidemark.quarantine add column masks text not null default '', add column replay_batch bigint, add column outcome text;
+  comment on column tidemark.quarantine.masks is 'Fingerprint of the masks that the values passed through.';
+  comment on column tidemark.quarantine.outcome is 'loaded: by a replay. superseded: the target has a newer row, or a newer build.';
+
+  create function tidemark.failing_rows(stage text, query text) returns setof tid language plpgsql as $f$
+  declare
+    place tid;
+  begin
+    for place in execute stage loop
+      begin
+        execute query using place;
+      exception when data_exception or integrity_constraint_violation or raise_exception then
+        return next place;
+      end;
+    end loop;
+  end $f$;
+  comment on function tidemark.failing_rows is 'Rows for which a transform or a condition fails; asked only when it failed for a batch as a whole.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Session } from './session.ts';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
-import type { PlannedTransform } from './rules.ts';
 import type { TypedColumn } from './target.ts';
 
 /** JSON list of what a row breaks, or NULL for a good one. */
@@ -10,6 +9,17 @@ export const REJECT_COLUMN = '_tidemark_reject';
 export const VALUES_COLUMN = '_tidemark_values';
 /** True for a row that a newer version of its key in the same batch replaces. */
 export const SUPERSEDED_COLUMN = '_tidemark_superseded';
+
+export interface PlannedTransform {
+  /** Target column. */
+  readonly name: string;
+  /** SQL over the stage's columns. */
+  readonly expression: string;
+  /** Column of the stage that holds the result. */
+  readonly slot: string;
+  /** Type of the target column; null until the destination has said what the expression gives. */
+  readonly type: string | null;
+}
 
 export interface Stage {
   readonly table: TableName;
