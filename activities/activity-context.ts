@@ -4,6 +4,8 @@ import type { OnProgress } from '../pipeline/engine.ts';
 
 /** Failures that the same activity can't mend: the workflow reads the batch again from the start. */
 const WHOLE_BATCH_AGAIN: readonly string[] = ['batch.fenced', 'batch.stage_lost', 'batch.equation'];
+/** Failures that end the stream's run: it would be tried for hours. */
+const NEXT_RUN: readonly string[] = ['source.outside_read_window'];
 
 /** Often enough that a cancel reaches the source within a few seconds. */
 const HEARTBEAT_INTERVAL_MS = 1_000;
@@ -34,7 +36,7 @@ function asFailure(error: unknown, cancelled: boolean): Error {
   const failure = ApplicationFailure.create({
     type: known.code,
     message: known.hint === null ? known.message : `${known.message} ${known.hint}`,
-    nonRetryable: known.retry === 'permanent' || WHOLE_BATCH_AGAIN.includes(known.code),
+    nonRetryable: known.retry === 'permanent' || [...WHOLE_BATCH_AGAIN, ...NEXT_RUN].includes(known.code),
     details: [known.info()],
     ...(known.retryAfterMs === undefined ? {} : { nextRetryDelay: known.retryAfterMs }),
   });

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import { findSource, listStreams, markChecked, setPaused, type CatalogStream } from '../destinations/postgres/catalog.ts';
+import { findSource, listStreams, markChecked, setPaused, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
 import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
 import { withSource, type Engine } from '../pipeline/engine.ts';
@@ -10,6 +10,7 @@ import type { RunScope, StreamStatus } from '../schemas/run.ts';
 import type { Priority } from '../schemas/settings.ts';
 import type { CheckedSource, CheckRequest, RunRef, RunRequest, RunSummary, Turn } from './messages.ts';
 import { asActivity } from './activity-context.ts';
+import { closedWindow, windowOf } from './read-window.ts';
 
 /** One call waits this long for its turn, then the workflow asks again: short enough to notice a worker that left. */
 const TURN_WAIT_MS = 20_000;
@@ -184,7 +185,7 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
     return { changed: [], settled: 0, over: true, giveWay: false, queue, priority };
   }
   const streams = await chosenStreams(engine, request);
-  const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source.paused, source.settings.enabled, request)]));
+  const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source, request)]));
   const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
   const changed = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open));
   const complete = open.filter((stream) => !changed.includes(stream));
@@ -201,23 +202,30 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
 }
 
 /** Why a stream is not read now, or null. A person who asks for a sync is the person that a parked stream waits for. */
-function holdOf(stream: CatalogStream, sourcePaused: boolean, sourceEnabled: boolean, request: CheckRequest): StreamStatus | null {
-  if (!sourceEnabled || !stream.settings.enabled) return 'disabled';
-  if (sourcePaused || stream.paused) return 'paused';
-  if (stream.parked !== null && request.trigger !== 'manual') return stream.parked.code === 'source.history_lost' ? 'history_lost' : 'parked';
-  return null;
+function holdOf(stream: CatalogStream, source: CatalogSource, request: CheckRequest): Hold | null {
+  const error = stream.parked;
+  if (!source.settings.enabled || !stream.settings.enabled) return { status: 'disabled', error };
+  if (source.paused || stream.paused) return { status: 'paused', error };
+  if (error !== null && request.trigger !== 'manual') return { status: error.code === 'source.history_lost' ? 'history_lost' : 'parked', error };
+  const closed = closedWindow(stream.stream, windowOf(stream.settings, source.settings));
+  return closed === null ? null : { status: 'skipped', error: closed.info() };
 }
 
-async function settle(engine: Engine, request: CheckRequest, streams: readonly CatalogStream[], held: ReadonlyMap<string, StreamStatus | null>, complete: readonly string[]): Promise<void> {
+interface Hold {
+  readonly status: StreamStatus;
+  readonly error: ErrorInfo | null;
+}
+
+async function settle(engine: Engine, request: CheckRequest, streams: readonly CatalogStream[], held: ReadonlyMap<string, Hold | null>, complete: readonly string[]): Promise<void> {
   await engine.destination.transaction('closing streams', async (session) => {
     await markChecked(session, request.source, complete);
     // Later polls of a window leave the run's rows alone: an idle poll writes no more than the time it was made.
     if (request.poll > 0) return;
     for (const stream of streams) {
-      const status = held.get(stream.stream) ?? (complete.includes(stream.stream) ? ('completed' as const) : null);
-      if (status === null) continue;
+      const end: Hold | null = held.get(stream.stream) ?? (complete.includes(stream.stream) ? { status: 'completed', error: null } : null);
+      if (end === null) continue;
       await beginStream(session, request.runId, request.source, stream.stream, stream.target, stream.settings.mode);
-      await endStream(session, { runId: request.runId, source: request.source, stream: stream.stream, status, error: status === 'completed' ? null : stream.parked, notes: [] });
+      await endStream(session, { runId: request.runId, source: request.source, stream: stream.stream, ...end, notes: [] });
     }
   });
 }

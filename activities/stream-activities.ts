@@ -15,6 +15,7 @@ import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { loadPlan } from '../pipeline/engine.ts';
 import type { StreamEndRequest, StreamRef } from './messages.ts';
 import { asActivity } from './activity-context.ts';
+import { requireOpenWindow } from './read-window.ts';
 
 export interface StreamActivityDeps {
   readonly engine: Engine;
@@ -34,6 +35,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
       return asActivity(async (signal) => {
         const stream = await requireStream(engine, request.source, request.stream);
         await engine.destination.session('opening a stream', (session) => beginStream(session, request.runId, request.source, request.stream, stream.target, stream.settings.mode));
+        await requireOpenWindow(engine, request);
         const prepared = await prepareStream(engine, request, await deps.capabilitiesOf(request.source), deps.partRowsMax, signal);
         const plan = await loadPlan(engine, request.source, request.stream);
         await engine.destination.session('naming the target', (session) => nameTarget(session, request.runId, request.source, request.stream, formatTableName(plan.target)));
@@ -43,7 +45,10 @@ export function createStreamActivities(deps: StreamActivityDeps) {
 
     /** Reads the next range into the stage. */
     async extractBatch(step: BatchStep): Promise<Extracted> {
-      return asActivity((signal, onProgress) => extractBatch(engine, step, signal, onProgress));
+      return asActivity(async (signal, onProgress) => {
+        await requireOpenWindow(engine, step);
+        return extractBatch(engine, step, signal, onProgress);
+      });
     },
 
     /** Casts, checks and dedupes the stage, set by set. */
@@ -63,6 +68,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     /** Copies one part of a full build into the next generation. */
     async copyPart(step: BatchStep & { readonly part: number }): Promise<CopiedPart & { readonly paused: boolean }> {
       return asActivity(async (signal, onProgress) => {
+        await requireOpenWindow(engine, step);
         const copied = await copyPart(engine, step, step.part, signal, onProgress);
         const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
         return { ...copied, paused };

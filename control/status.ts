@@ -1,6 +1,7 @@
 /** How every stream stands, from the destination alone: no source and no Temporal is asked. */
 import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
+import { listWaiting } from '../destinations/postgres/session-lease.ts';
 import { isoUtc } from '../destinations/postgres/runs.ts';
 import type { Session } from '../destinations/postgres/session.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
@@ -48,16 +49,15 @@ interface SourceSign {
 /** Streams of a source, or all, in the file's order; empty before anything is applied. Throws `usage.unknown_source`. */
 export async function listStatus(destination: Destination, source: string | null): Promise<StreamReport[]> {
   if (source !== null) await chooseSources(destination, [source], null);
-  const { now, sources, rows, signs } = await destination.session('reading the status', async (session) => ({
-    sources: await listSources(session),
-    rows: await readStreams(session, source),
-    signs: await readSigns(session),
-    now: await clock(session),
-  }));
+  const { now, sources, waiting, rows, signs } = await destination.session('reading the status', async (session) => {
+    const sources = await listSources(session);
+    const waiting = await listWaiting(session, sources.map((each) => each.settings.id));
+    return { sources, waiting, rows: await readStreams(session, source), signs: await readSigns(session), now: await clock(session) };
+  });
   const counts = await countTargets(destination, rows.map((row) => row.target));
   const facts = rows.map((row) => factsOf(row, sources.find((each) => each.settings.id === row.source)!));
   const overdue = new Map(sources.map((each) => [each.settings.id, overdueOf(each, rows, facts, signs, now)]));
-  return rows.map((row, index) => report(row, facts[index]!, counts.get(row.target)!, overdue.get(row.source) ?? null, now));
+  return rows.map((row, index) => report(row, facts[index]!, counts.get(row.target)!, overdue.get(row.source) ?? null, now, waiting.has(row.source)));
 }
 
 /** Names of a source's streams that a run could bring back: parked, skipped or without their history. */
@@ -69,7 +69,7 @@ export async function listUnwell(destination: Destination, source: string): Prom
 
 const UNWELL: readonly StreamStatus[] = ['parked', 'skipped', 'history_lost'];
 
-function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: string | null, now: number): StreamReport {
+function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: string | null, now: number, sessionsBusy: boolean): StreamReport {
   const { status, error, next } = stateOf(facts);
   const { last } = row;
   const waits = status !== 'disabled' && status !== 'paused' && facts.parked === null;
@@ -86,7 +86,7 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
     rowsExact: count.exact,
     error,
     next,
-    warnings: [...warningsOf(facts), ...(overdue !== null && waits ? [overdue] : [])],
+    warnings: [...warningsOf(facts), ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : [])],
   };
 }
 

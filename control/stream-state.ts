@@ -79,6 +79,7 @@ function incomplete(facts: StreamFacts): StreamState {
     return unwell('skipped', { code: 'run.incomplete', message: 'It has not been synced yet.', hint: facts.scheduled ? 'Its schedule starts the first sync.' : null }, command);
   }
   const error = last.error ?? { code: 'run.incomplete', message: last.status === 'paused' ? 'It was paused before it was complete.' : 'Its last run ended before it was complete.', hint: 'The next run goes on from the watermark.' };
+  if (error.code === 'source.outside_read_window') return { status: 'skipped', error, next: null };
   const cannotReach = ERROR_CODES[error.code].retry === 'unreachable';
   const byItself = cannotReach && facts.scheduled ? { ...error, hint: joined(error.hint, 'It goes on by itself once the source answers.') } : error;
   return unwell('skipped', byItself, cannotReach ? `tidemark check ${word(facts.source)}` : command);

@@ -45,6 +45,8 @@ export const ERROR_CODES = {
   'source.host_unknown': { retry: 'unreachable', exit: 1 },
   'source.connection_lost': { retry: 'unreachable', exit: 1 },
   'source.too_many_connections': { retry: 'unreachable', exit: 1 },
+  'source.sessions_busy': { retry: 'throttled', exit: 1 },
+  'source.outside_read_window': { retry: 'throttled', exit: 1 },
   'source.auth_failed': permanent(),
   'source.database_missing': permanent(),
   'source.tls_failed': permanent(),

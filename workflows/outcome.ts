@@ -16,10 +16,13 @@ export function errorOf(failure: unknown): ErrorInfo {
   return { code: 'internal.unexpected', message: 'Something unexpected failed.', hint: "The worker's log has the place where it happened." };
 }
 
+/** Nobody has to do anything about these: the next run finds a session, or the hours in which the source may be read. */
+const PASSES: readonly ErrorCode[] = ['source.sessions_busy', 'source.outside_read_window'];
+
 /** How a stream stands after an error that outlasted its retries. A source that can't be reached never parks a stream. */
 export function statusAfter(error: ErrorInfo): StreamStatus {
   if (error.code === 'source.history_lost') return 'history_lost';
-  return ERROR_CODES[error.code].retry === 'unreachable' ? 'skipped' : 'parked';
+  return ERROR_CODES[error.code].retry === 'unreachable' || PASSES.includes(error.code) ? 'skipped' : 'parked';
 }
 
 /** True where the whole batch is to be read again, since the failed step can't mend it. */

@@ -1,4 +1,5 @@
 import type { ErrorInfo } from '../../schemas/errors.ts';
+import type { ReadWindow } from '../../schemas/read-window.ts';
 import type { SourceSettings, StreamSettings } from '../../schemas/settings.ts';
 import type { Session } from './session.ts';
 
@@ -70,6 +71,16 @@ export async function isPaused(session: Session, source: string, stream: string)
     [source, stream],
   );
   return rows[0]!.paused;
+}
+
+/** The hours in which a stream may be read; null: any. */
+export async function findReadWindow(session: Session, source: string, stream: string): Promise<ReadWindow | null> {
+  const { rows } = await session.query<ReadWindow>(
+    `select s.settings->>'readWindow' as hours, coalesce(s.settings->'schedule'->>'timeZone', c.settings->'schedule'->>'timeZone') as "timeZone"
+     from tidemark.stream s join tidemark.source c on c.id = s.source where s.source = $1 and s.stream = $2 and s.settings->>'readWindow' is not null`,
+    [source, stream],
+  );
+  return rows[0] ?? null;
 }
 
 export async function setParked(session: Session, source: string, stream: string, error: ErrorInfo | null): Promise<void> {

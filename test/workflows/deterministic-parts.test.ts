@@ -128,8 +128,10 @@ describe('what a failure means', () => {
     expect(errorOf(asActivityFailure(new TimeoutFailure('timed out', undefined, TimeoutType.HEARTBEAT))).hint).toContain('tidemark worker');
   });
 
-  test.each(codes)('%s parks a stream unless the source can’t be reached or its history is lost', (code) => {
-    const expected = code === 'source.history_lost' ? 'history_lost' : ERROR_CODES[code].retry === 'unreachable' ? 'skipped' : 'parked';
+  const passing = ['source.sessions_busy', 'source.outside_read_window'];
+
+  test.each(codes)('%s parks a stream unless the source can’t be reached now or its history is lost', (code) => {
+    const expected = code === 'source.history_lost' ? 'history_lost' : ERROR_CODES[code].retry === 'unreachable' || passing.includes(code) ? 'skipped' : 'parked';
     expect(statusAfter(info(code))).toBe(expected);
   });
 

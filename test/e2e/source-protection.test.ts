@@ -1,0 +1,90 @@
+/** What protects a source: sessions over all workers, hours, the name that its DBA sees. */
+import { describeWith } from '../support/describe-with.ts';
+import { createDatabase } from '../support/postgres.ts';
+import type { PostgresDatabase } from '../support/postgres.ts';
+import { waitFor } from '../support/processes.ts';
+import { Tidemark, streamOf } from '../support/tidemark.ts';
+
+const STREAMS = ['one', 'two', 'three', 'four'];
+const NAME = 'tidemark shop';
+
+/** `HH:00-HH:00` UTC, from so many hours after this one to so many. */
+function hours(from: number, to: number): string {
+  const hour = (ahead: number) => String((new Date().getUTCHours() + ahead) % 24).padStart(2, '0');
+  return `${hour(from)}:00-${hour(to)}:00`;
+}
+
+describeWith({ postgres: true, temporal: true }, 'protection of a source', () => {
+  let source: PostgresDatabase;
+  let target: PostgresDatabase;
+  let tidemark: Tidemark;
+  const file = (settings: string, streams: readonly string[] = STREAMS) =>
+    `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - id: shop\n    kind: postgres\n    connection: ${source.connection}\n${settings}\n    streams: [${streams.join(', ')}]\n`;
+  const sessions = async () => Number(await source.value(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '${NAME}'`));
+
+  beforeAll(async () => {
+    [source, target] = [await createDatabase('shop'), await createDatabase('target')];
+    await source.query('CREATE TABLE base (id int PRIMARY KEY); INSERT INTO base SELECT generate_series(1, 200)');
+    for (const name of STREAMS) await source.query(`CREATE VIEW ${name} AS SELECT id, pg_sleep(0.01)::text AS nothing FROM base`);
+    tidemark = await Tidemark.start(file('    sessions_max: 1'), { ...source.secrets, DESTINATION_URL: target.url }, 2);
+    await tidemark.apply();
+  });
+
+  test('sessions_max holds over two workers, and those that wait are shown', async () => {
+    const running = tidemark.begin('sync', 'shop', '--json');
+    let ended = false;
+    void running.result.then(() => (ended = true));
+    const seen: number[] = [];
+    let shown = false;
+    while (!ended) {
+      seen.push(await sessions());
+      if (!shown) shown = /wait for one of the sessions/.test((await tidemark.run('status', 'shop', '--json')).stdout);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    const { code, json } = await running.result;
+    expect(json?.streams?.map(({ status }) => status)).toEqual(STREAMS.map(() => 'completed'));
+    expect(code).toBe(0);
+    expect(Math.max(...seen)).toBe(1);
+    expect(shown).toBe(true);
+  });
+
+  test('more sessions are used where they are allowed', async () => {
+    tidemark.configure(file('    sessions_max: 3'));
+    await tidemark.apply();
+    const running = tidemark.begin('sync', 'shop', '--json');
+    let most = 0;
+    await waitFor('three sessions', async () => ((most = Math.max(most, await sessions())) >= 3 ? true : null));
+    expect((await running.result).code).toBe(0);
+    expect(most).toBe(3);
+  });
+
+  test('a worker that is killed frees its sessions at once', async () => {
+    tidemark.configure(file('    sessions_max: 1', ['one']));
+    await tidemark.apply();
+    const running = tidemark.begin('sync', 'shop', '--json');
+    await waitFor('a session', async () => ((await sessions()) > 0 ? true : null));
+    const slots = () => target.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND mode = 'ExclusiveLock'");
+    expect(await slots()).toBe('1');
+    const [first, second] = tidemark.workers;
+    if (first === undefined || second === undefined) throw new Error('no workers');
+    await Promise.all([first.kill(), second.kill()]);
+    await waitFor('the slot to be free', async () => ((await slots()) === '0' ? true : null));
+    tidemark.startWorker();
+    expect((await running.result).code).toBe(0);
+  });
+
+  test('outside its hours a source is not read: skipped, with the hour at which it opens', async () => {
+    tidemark.configure(file(`    read_window: "${hours(2, 3)}"`, ['one']));
+    await tidemark.apply();
+    const { code, json } = await tidemark.run('sync', 'shop', '--json');
+    expect(code).toBe(1);
+    const opens = expect.stringMatching(/^It opens at \d{4}-\d\d-\d\dT\d\d:00Z;/);
+    expect(streamOf(json?.streams, 'one')).toMatchObject({ status: 'skipped', read: 0, error: { code: 'source.outside_read_window', hint: opens } });
+    const status = await tidemark.must('status', 'shop', '--json');
+    expect(status.streams?.[0]).toMatchObject({ status: 'skipped', error: { code: 'source.outside_read_window', hint: opens } });
+
+    tidemark.configure(file(`    read_window: "${hours(0, 2)}"`, ['one']));
+    await tidemark.apply();
+    expect(streamOf(await tidemark.syncAll(), 'one')).toMatchObject({ status: 'completed', read: 200 });
+  });
+});
