@@ -2,74 +2,21 @@
  * What every connector promises (connectors/connector.ts), tested the same way for each of them on a real server.
  * A connector's own file here says only how to get such a server and how its SQL spells a table.
  */
-import type { ConnectorManifest, IncrementalRead, SourceSession, StreamRead } from '../../connectors/connector.ts';
-import type { ErrorCode } from '../../schemas/errors.ts';
-import { TidemarkError } from '../../schemas/errors.ts';
-import type { Position } from '../../schemas/position.ts';
+import type { SourceSession } from '../../connectors/connector.ts';
 import { describeWith } from '../support/describe-with.ts';
-import type { Needs } from '../support/describe-with.ts';
 import { freePort } from '../support/processes.ts';
-import { onFileEnd } from '../support/release.ts';
+import { badConnections } from './bad-connections.ts';
 import { readRows } from './copy-text.ts';
-
-/** One database of one server, and its dialect. */
-export interface Place {
-  /** As under `connection:`, resolved. */
-  readonly connection: Readonly<Record<string, unknown>>;
-  /** `create table` for `(id, name, amount, at)`: integer key, text of 60, decimal(20,4), timestamp with microseconds, NOT NULL all but name; an index on `at`. */
-  create(table: string): string[];
-  /** The same columns without a key. */
-  createKeyless(table: string): string[];
-  /** A timestamp literal of `2024-01-02 09:00:00.123456`. */
-  time(text: string): string;
-  /** Commits at once. */
-  run(sql: string): Promise<void>;
-}
-
-export interface Subject {
-  readonly needs: Needs;
-  readonly manifest: ConnectorManifest;
-  prepare(): Promise<Place>;
-}
+import { hardTables } from './hard-tables.ts';
+import { openSession, readOf, type Place, type Subject } from './place.ts';
+import { codeOf, run } from './runs.ts';
 
 const HARD_TEXT = 'tab\tnew\nline back\\slash "q" Zürich 日本';
 const ROWS = 10;
-const options = (signal: AbortSignal) => ({ applicationName: 'tidemark conformance', connectTimeoutMs: 10_000, statementTimeoutMs: 60_000, signal });
-
-export async function openSession(manifest: ConnectorManifest, connection: unknown, signal = new AbortController().signal): Promise<SourceSession> {
-  const session = await (await manifest.load()).connect(manifest.connectionSchema.parse(connection), options(signal));
-  onFileEnd(() => session.close());
-  return session;
-}
-
-async function streamOf(session: SourceSession, table: string, cursor: string | null): Promise<StreamRead> {
-  const shape = await session.describe(table, {});
-  const named = (name: string) => shape.columns.find((column) => column.name.toLowerCase() === name)?.name ?? name;
-  return { table: shape, columns: ['id', 'name', 'amount', 'at'].map(named), key: shape.key, cursor: cursor === null ? null : named(cursor), overlapSeconds: 0, futureLimitSeconds: 86_400, fetchRows: 100, types: {} };
-}
+const streamOf = (session: SourceSession, table: string, cursor: string | null) => readOf(session, table, cursor, ['id', 'name', 'amount', 'at']);
 
 const insert = (place: Place, table: string, id: number, name: string, time: string) =>
   place.run(`INSERT INTO ${table} (id, name, amount, at) VALUES (${id}, ${name}, 123456789012345.6789, ${place.time(time)})`);
-
-/** Reads a whole run in batches; ids of each batch and the last position, through JSON as the destination keeps it. */
-async function run(session: SourceSession, stream: StreamRead, from: Position | null, rowsMax: number): Promise<{ batches: string[][]; position: Position; last: IncrementalRead }> {
-  const batches: string[][] = [];
-  for (let position = from; ; ) {
-    const read = await session.readFrom(stream, position, { rowsMax }, 'copy-text');
-    const { rows } = await readRows(read, stream.columns.length);
-    batches.push(rows.map((row) => row[0] ?? ''));
-    position = JSON.parse(JSON.stringify(read.to)) as Position;
-    if (!read.more) return { batches, position, last: read };
-    if (batches.length > 1000) throw new Error('the run does not end');
-  }
-}
-
-async function codeOf(work: Promise<unknown>): Promise<ErrorCode | 'none' | 'other'> {
-  return work.then(
-    () => 'none' as const,
-    (error: unknown) => (error instanceof TidemarkError ? error.code : 'other'),
-  );
-}
 
 export function conformance(subject: Subject): void {
   const { manifest } = subject;
@@ -192,5 +139,9 @@ export function conformance(subject: Subject): void {
       expect(await codeOf(other.describe('conform', {}))).not.toBe('none');
       await other.close();
     });
+
+    const ground = () => ({ manifest, place, session });
+    hardTables(subject, ground);
+    badConnections(ground);
   });
 }

@@ -17,7 +17,7 @@ interface PlainDriver {
 }
 
 const TABLE_MISSING = 942;
-const TABLES = ['conform', 'grows', 'empty_one', 'keyless'];
+const TABLES = ['conform', 'grows', 'empty_one', 'keyless', 'pairs', 'numbers', 'nulls', 'wide', 'large', 'hollow', 'seen_through', 'many', '"Order llllllllllllllllllll é"'];
 
 function connectionOf(url: URL): { host: string; port: number; service_name: string; user: string; password: string } {
   return { host: url.hostname, port: Number(url.port || '1521'), service_name: url.pathname.slice(1), user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) };
@@ -26,6 +26,7 @@ function connectionOf(url: URL): { host: string; port: number; service_name: str
 conformance({
   needs: { env: 'ORACLE_URL' },
   manifest,
+  waivers: { privilege: 'a second user would need the privilege to create users; test/connectors/oracle-catalog.test.ts pins the error codes' },
   prepare: async () => {
     const connection = connectionOf(new URL(process.env['ORACLE_URL'] ?? ''));
     const { user, password, host, port, service_name: service } = connection;
@@ -44,6 +45,17 @@ conformance({
       create: (table) => [`CREATE TABLE ${table} (id NUMBER(10) PRIMARY KEY, ${columns})`, `CREATE INDEX ${table}_by_at ON ${table} (at)`],
       createKeyless: (table) => [`CREATE TABLE ${table} (id NUMBER(10) NOT NULL, ${columns})`],
       time: (text) => `TIMESTAMP '${text}'`,
+      quote: (name) => `"${name}"`,
+      names: ['SELECT', 'Mixed Case', 'größe', '日本', "a'b", 'x-min', `${'l'.repeat(127)}1`, `${'l'.repeat(127)}2`],
+      timeType: 'TIMESTAMP(6)',
+      large: (name) => [
+        `CREATE TABLE ${name} (id NUMBER(10) PRIMARY KEY, v CLOB)`,
+        `INSERT INTO ${name} VALUES (1, RPAD('x', 4000, 'x'))`,
+        `DECLARE c CLOB; piece VARCHAR2(32767) := RPAD('x', 16384, 'x'); BEGIN UPDATE ${name} SET v = EMPTY_CLOB() WHERE id = 1 RETURNING v INTO c; FOR i IN 1..4096 LOOP DBMS_LOB.WRITEAPPEND(c, 16384, piece); END LOOP; COMMIT; END;`,
+      ],
+      stranger: async () => {
+        throw new Error('waived');
+      },
       run,
     };
   },
