@@ -134,6 +134,17 @@ export interface FullPlan {
   readonly asOf: string;
 }
 
+/** A half-open range of cursor values. */
+export interface SliceBounds {
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface SliceRead extends RowRead {
+  /** The source's clock when the snapshot was taken, ISO 8601 UTC. */
+  readonly asOf: string;
+}
+
 /** Comparing rows inside the source: an ability that a session may have. Calls follow each other in this order, all in the snapshot of `digest`. */
 export interface SourceComparison {
   /**
@@ -196,6 +207,13 @@ export interface SourceSession {
    * target prints them in JSON. At most a few thousand keys at once. Absent: the whole table is read instead.
    */
   readKeys?(stream: StreamRead, keys: readonly (readonly string[])[], format: RowFormat): Promise<RowRead>;
+
+  /**
+   * The rows with `from <= cursor < to`, in a snapshot of its own that is taken when this returns. Bounds are values of the cursor as text: of a
+   * time `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS[.fraction]`, in UTC where the column has a zone and else in its own terms; of a number its digits.
+   * Throws `usage.invalid` for a text that is no value of the cursor's type. Absent: the stream can't be backfilled.
+   */
+  readSlice?(stream: StreamRead, range: SliceBounds, format: RowFormat): Promise<SliceRead>;
 
   /** Releases everything within a bounded time; never throws; safe to call twice and after a failure. */
   close(): Promise<void>;

@@ -1,5 +1,5 @@
 import type { RowRead } from '../connectors/connector.ts';
-import { batchTransaction, makeLenient, markStaged, openBatch, type BatchStep, type OpenBatch } from '../destinations/postgres/batch.ts';
+import { batchTransaction, makeLenient, markStaged, openBatch, readInOrder, type BatchStep, type OpenBatch } from '../destinations/postgres/batch.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
 import { finishPart, readBuilding, readPart, type Building } from '../destinations/postgres/generation.ts';
 import { findLedger, writeLedger } from '../destinations/postgres/ledger.ts';
@@ -30,7 +30,8 @@ interface PartAttempt {
   readonly keys: MaskKeys;
   readonly building: Building;
   readonly part: number;
-  readonly open: OpenBatch;
+  /** As of its last read: each draws an id of its own. */
+  open: OpenBatch;
   readonly step: BatchStep;
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
@@ -61,7 +62,7 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
     } catch (error) {
       const next = slowerWay(way, error);
       if (next === null) throw destinationError(error, 'copying a part');
-      if (next === 'lenient') await engine.destination.session('marking a batch', (session) => makeLenient(session, open.batch, open.token));
+      if (next === 'lenient') await engine.destination.session('marking a batch', (session) => makeLenient(session, attempt.open.batch, open.token));
       way = next;
     }
   }
@@ -79,7 +80,9 @@ type Way = 'direct' | 'staged' | 'lenient';
 async function copyOneWay(attempt: PartAttempt, part: Part, way: Way): Promise<CopiedPart> {
   const { engine, plan, step, signal } = attempt;
   return withSource(engine, step.source, signal, async (source) => {
-    const rows = keepError(await source.readPart(plan.read, part, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
+    const openRead = async () => keepError(await source.readPart(plan.read, part, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
+    const { open, read: rows } = await readInOrder(engine.destination, step, attempt.open, signal, openRead);
+    attempt.open = open;
     return way === 'direct' && !rows.marksRejects ? copyDirect(attempt, rows) : stagePart(attempt, rows, way === 'lenient');
   });
 }

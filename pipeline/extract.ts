@@ -1,5 +1,5 @@
 import type { SourceSession } from '../connectors/connector.ts';
-import { batchTransaction, makeLenient, markStaged, openBatch, reopenBatch, requireOpenRun, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
+import { batchTransaction, makeLenient, markStaged, openBatch, readInOrder, reopenBatch, requireOpenRun, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
 import { readBuilding } from '../destinations/postgres/generation.ts';
 import { findLedger, readWatermark } from '../destinations/postgres/ledger.ts';
@@ -34,7 +34,7 @@ interface Base {
 /**
  * Reads the next range of a stream into its stage.
  *
- * Idempotent: the same step is the same batch. An attempt that finds it staged or loaded returns what was recorded; one that finds
+ * Idempotent: the same step is the same batch; a read that is made again gives it a new id, since its snapshot is newer. An attempt that finds it staged or loaded returns what was recorded; one that finds
  * it open ends the earlier attempt's session and starts clean. A batch whose COPY a type refused is read again into a stage of
  * text, where each row is tried by itself.
  */
@@ -46,13 +46,13 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
   const base = await readBase(engine, step);
   const keys = await loadKeys(engine, plan);
   return withSource(engine, step.source, signal, async (source) => {
-    const attempt = { engine, plan, keys, step, open, base, signal, onProgress };
+    const attempt: Attempt = { engine, plan, keys, step, open, base, signal, onProgress };
     try {
       return await stageRange(attempt, source, open.lenient);
     } catch (error) {
       if (open.lenient || !isDataError(error)) throw destinationError(error, 'staging a batch');
     }
-    await engine.destination.session('marking a batch', (session) => makeLenient(session, open.batch, open.token));
+    await engine.destination.session('marking a batch', (session) => makeLenient(session, attempt.open.batch, open.token));
     return stageRange(attempt, source, true).catch((error: unknown) => {
       throw destinationError(error, 'staging a batch');
     });
@@ -64,17 +64,20 @@ interface Attempt {
   readonly plan: StreamPlan;
   readonly keys: MaskKeys;
   readonly step: BatchStep;
-  readonly open: OpenBatch;
+  /** As of its last read: each draws an id of its own. */
+  open: OpenBatch;
   readonly base: Base;
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
 }
 
 async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean): Promise<Extracted> {
-  const { engine, plan, open, base, signal } = attempt;
+  const { engine, plan, base, signal } = attempt;
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
   const from = base.position === null ? null : seal.openPosition(base.position);
-  const read = keepError(await source.readFrom(plan.read, from, { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax }, lenient ? 'copy-text' : plan.format));
+  const limits = { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax };
+  const { open, read } = await readInOrder(engine.destination, attempt.step, attempt.open, signal, async () => keepError(await source.readFrom(plan.read, from, limits, lenient ? 'copy-text' : plan.format)));
+  attempt.open = open;
   await faultPoint('P1');
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
@@ -102,9 +105,14 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
   return extracted(open.batch, staged, plan, lenient);
 }
 
-/** The stage of a stream, or of one part of a build. */
-export function stageOf(plan: StreamPlan, part: number | null, lenient: boolean): Stage {
+/** The stage of a stream, or of one part of a build or slice of a backfill: {@link stagedAs}. */
+export function stageOf(plan: StreamPlan, part: number | string | null, lenient: boolean): Stage {
   return { table: stageName(plan.source, plan.stream, part === null ? null : String(part)), columns: plan.columns, lenient, transforms: plan.transforms ?? [] };
+}
+
+/** What tells a batch's stage from the others of its stream. */
+export function stagedAs(step: { readonly part: number | null; readonly slice?: number }): number | string | null {
+  return step.slice === undefined ? step.part : `slice_${step.slice}`;
 }
 
 /** What an earlier attempt left, where it is still good; null where the batch is to be read. */

@@ -1,14 +1,15 @@
-import { batchTransaction, fenced, reopenBatch, takeBatch, type OpenBatch, type BatchStep } from '../destinations/postgres/batch.ts';
+import { batchTransaction, fenced, hasEarlierOpen, reopenBatch, takeBatch, type OpenBatch, type BatchStep } from '../destinations/postgres/batch.ts';
 import { destinationError } from '../destinations/postgres/errors.ts';
 import type { Session } from '../destinations/postgres/destination.ts';
 import { finishPart, readBuilding } from '../destinations/postgres/generation.ts';
 import { advanceBuilding, advanceWatermark, findLedger, hasLaterBatch, writeLedger, type Advance, type Counts } from '../destinations/postgres/ledger.ts';
 import { mergeStage, quarantineStage, type Merge } from '../destinations/postgres/merge.ts';
 import { countStage, dropStage, stageCounts } from '../destinations/postgres/stage.ts';
-import type { TableName } from '../destinations/postgres/identifiers.ts';
+import { quoteTable, type TableName } from '../destinations/postgres/identifiers.ts';
+import { finishSlice } from '../destinations/postgres/slices.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { loadPlan, type Engine } from './engine.ts';
-import { stageOf } from './extract.ts';
+import { stagedAs, stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { requireStage, type TransformStep } from './transform.ts';
@@ -26,7 +27,7 @@ export async function loadBatch(engine: Engine, step: TransformStep): Promise<Co
   const plan = await loadPlan(engine, open.source, open.stream);
   try {
     const counts = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
-      const loaded = await loadInto(session, plan, open, step.part);
+      const loaded = await loadInto(session, plan, open, step);
       await faultPoint('P6');
       return loaded;
     });
@@ -40,12 +41,13 @@ export async function loadBatch(engine: Engine, step: TransformStep): Promise<Co
   }
 }
 
-async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & BatchStep, part: number | null): Promise<Counts> {
+async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & BatchStep, step: TransformStep): Promise<Counts> {
+  const { part, slice } = step;
   const staged = open.staged;
-  const stage = stageOf(plan, part, open.lenient);
+  const stage = stageOf(plan, stagedAs(step), open.lenient);
   requireStage(open, await countStage(session, stage.table, open.batch));
   if (staged === null) throw fenced(open.batch);
-  const into = await targetOf(session, plan, open);
+  const into = slice === undefined ? await targetOf(session, plan, open) : await currentTarget(session, plan, open);
   const merge: Merge = {
     stage,
     into: into.table,
@@ -54,6 +56,7 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
     batch: open.batch,
     marked: staged.marked || !plan.keyProven,
     mayBeOlder: part === null && (await hasLaterBatch(session, open.source, open.stream, open.batch)),
+    confirms: part === null && (await hasEarlierOpen(session, open.source, open.stream, open.batch)),
   };
   const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };
   const { written, older } = await mergeStage(session, merge);
@@ -68,14 +71,15 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
     source: open.source,
     stream: open.stream,
     runId: open.runId,
-    generation: open.generation,
-    kind: part === null ? 'range' : 'part',
+    generation: into.generation,
+    kind: slice !== undefined ? 'slice' : part === null ? 'range' : 'part',
     from: staged.from,
-    to: staged.to?.display ?? null,
+    to: staged.toBound ?? staged.to?.display ?? null,
     bytes: staged.bytes,
     hash: staged.hash,
   });
-  if (part === null) await advance(session, open, into.building);
+  if (slice !== undefined) await closeSlice(session, slice, open, into.generation, stage.table);
+  else if (part === null) await advance(session, open, into.building);
   else await closePart(session, part, open.batch, stage.table);
   await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1", [open.batch]);
   return counts;
@@ -83,15 +87,27 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
 
 interface Into {
   readonly table: TableName;
+  readonly generation: number;
   /** True while the generation is not the one that readers see. */
   readonly building: boolean;
 }
 
 async function targetOf(session: Session, plan: StreamPlan, open: BatchStep): Promise<Into> {
   const { rows } = await session.query<{ generation: number }>('select generation from tidemark.watermark where source = $1 and stream = $2 for update', [open.source, open.stream]);
-  if (rows[0]?.generation === open.generation) return { table: plan.target, building: false };
+  if (rows[0]?.generation === open.generation) return { table: plan.target, generation: open.generation, building: false };
   const building = await readBuilding(session, open.source, open.stream, open.generation);
-  return { table: building.table, building: true };
+  return { table: building.table, generation: open.generation, building: true };
+}
+
+/**
+ * A slice goes into the generation that readers see at its commit. The target is locked before the watermark, as a swap does it: the other way round
+ * the two could wait for each other.
+ */
+async function currentTarget(session: Session, plan: StreamPlan, open: BatchStep): Promise<Into> {
+  await session.query(`lock table ${quoteTable(plan.target)} in row exclusive mode`);
+  const { rows } = await session.query<{ generation: number }>('select generation from tidemark.watermark where source = $1 and stream = $2 for update', [open.source, open.stream]);
+  if (!rows[0]) throw new TidemarkError('run.not_applied', `Stream ${open.stream} of ${open.source} has no target any more.`, { hint: 'Run tidemark sync.' });
+  return { table: plan.target, generation: rows[0].generation, building: false };
 }
 
 async function advance(session: Session, open: OpenBatch & BatchStep, building: boolean): Promise<void> {
@@ -113,5 +129,13 @@ async function advance(session: Session, open: OpenBatch & BatchStep, building: 
 
 async function closePart(session: Session, part: number, batch: number, stage: TableName): Promise<void> {
   await finishPart(session, part, batch);
+  await dropStage(session, stage);
+}
+
+/** The watermark stays. An attempt whose batch was forgotten meanwhile commits nothing: others no longer reckon with its rows. */
+async function closeSlice(session: Session, slice: number, open: OpenBatch, generation: number, stage: TableName): Promise<void> {
+  const { rowCount } = await session.query('select from tidemark.batch where batch = $1 and token = $2 for update', [open.batch, open.token]);
+  if (rowCount !== 1) throw fenced(open.batch);
+  await finishSlice(session, slice, open.batch, generation);
   await dropStage(session, stage);
 }

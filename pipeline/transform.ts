@@ -4,7 +4,7 @@ import type { Session } from '../destinations/postgres/destination.ts';
 import type { TableName } from '../destinations/postgres/identifiers.ts';
 import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import { stageOf } from './extract.ts';
+import { stagedAs, stageOf } from './extract.ts';
 import { loadPlan, type Engine } from './engine.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
@@ -15,6 +15,8 @@ export interface TransformStep {
   readonly batch: number;
   /** Id of the part, for a batch that is a part of a build. */
   readonly part: number | null;
+  /** Id of the slice, for a batch that is a slice of a backfill. */
+  readonly slice?: number;
 }
 
 /**
@@ -26,7 +28,7 @@ export async function transformBatch(engine: Engine, step: TransformStep): Promi
   const open = await takeBatch(engine.destination, step.batch);
   if (open.state === 'loaded') return { rejected: 0, superseded: 0 };
   const plan = await loadPlan(engine, open.source, open.stream);
-  const stage = stageOf(plan, step.part, open.lenient);
+  const stage = stageOf(plan, stagedAs(step), open.lenient);
   return engine.destination.transaction('transforming a batch', async (session) => {
     requireStage(open, await countStage(session, stage.table, open.batch));
     if (open.lenient) await markMisfits(session, stage);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowRead, SessionOptions, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowRead, SessionOptions, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
 import * as catalog from './catalog.ts';
 import { connectionString, type Db2Connection } from './connection.ts';
 import type { Dialect, Query, ServerSession } from './dialect.ts';
@@ -17,6 +17,7 @@ import { poll, readFrom } from './incremental.ts';
 import { quoteTable } from './names.ts';
 import { NativeFailure, Reader } from './reader-client.ts';
 import type { ServerAnswer } from './reader-protocol.ts';
+import { readSlice } from './slice.ts';
 import type { Source } from './source.ts';
 
 const ROWS_MAX = 10_000;
@@ -160,6 +161,10 @@ export class Db2Session implements SourceSession {
 
   async readPart(stream: StreamRead, part: Part): Promise<RowRead> {
     return readPart(await this.#source(), stream, part);
+  }
+
+  async readSlice(stream: StreamRead, range: SliceBounds): Promise<SliceRead> {
+    return readSlice(await this.#source(), stream, range);
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
 import { SILENCE_GRACE_MS, type OpenConnection } from './connection.ts';
 import { asTidemarkError } from './errors.ts';
@@ -10,6 +10,7 @@ import { planFull, readPart } from './full.ts';
 import { readIncremental } from './incremental.ts';
 import { poll } from './poll.ts';
 import type { RowStream } from './row-stream.ts';
+import { readSlice } from './slice.ts';
 import { readServer } from './server.ts';
 import { createSource, type Source } from './source.ts';
 import { checkChoices, type TypeChoices } from './types.ts';
@@ -64,6 +65,13 @@ class MysqlSession implements SourceSession {
     return this.#guarded(() => {
       requireText(format);
       return readPart(this.#source, stream, part, onReject);
+    });
+  }
+
+  readSlice(stream: StreamRead, range: SliceBounds, format: RowFormat): Promise<SliceRead> {
+    return this.#guarded(() => {
+      requireText(format);
+      return readSlice(this.#source, stream, range);
     });
   }
 

@@ -1,9 +1,10 @@
 import type { Part, Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, RowFormat, RowRead, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, RowFormat, RowRead, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
 import type { OracleClient } from './client.ts';
 import { mayHaveNews, planParts, readBatch, readPart } from './range.ts';
+import { readSlice } from './slice.ts';
 import { OracleServer } from './server.ts';
 
 /** One session of an Oracle database. Rows are always `copy-text`. */
@@ -46,6 +47,10 @@ export class OracleSession implements SourceSession {
 
   readPart(stream: StreamRead, part: Part, _format: RowFormat): Promise<RowRead> {
     return readPart(this.#client, stream, part);
+  }
+
+  readSlice(stream: StreamRead, range: SliceBounds, _format: RowFormat): Promise<SliceRead> {
+    return readSlice(this.#client, stream, range);
   }
 
   close(): Promise<void> {

@@ -2,7 +2,7 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SourceComparison, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceComparison, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
 import { PostgresClient } from './client.ts';
 import type { PostgresConnection } from './connection.ts';
@@ -10,6 +10,7 @@ import { beginDigest, openDigestedKeys, openKeys, planDigest } from './digest.ts
 import { openPart, planParts } from './full.ts';
 import { openBatch } from './incremental.ts';
 import { mayHaveNew } from './poll.ts';
+import { openSlice } from './slice.ts';
 import { readServerFacts } from './server-facts.ts';
 
 const VERSION_MIN = 120_000;
@@ -91,6 +92,13 @@ export class PostgresSession implements SourceSession {
       return read;
     },
   };
+
+  async readSlice(stream: StreamRead, range: SliceBounds, format: RowFormat): Promise<SliceRead> {
+    await this.#free;
+    const { read, released } = await openSlice(this.#client, stream, range, format);
+    this.#free = released;
+    return read;
+  }
 
   close(): Promise<void> {
     return this.#client.close();

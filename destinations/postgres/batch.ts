@@ -1,6 +1,7 @@
 import type { Guarantee, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { newToken, type Destination } from './destination.ts';
+import { isLockTimeout } from './errors.ts';
 import type { Session } from './session.ts';
 
 /** What identifies a batch to the workflow that drives it: the same step of the same run is the same batch, however often it is tried. */
@@ -21,6 +22,8 @@ export interface Staged {
   readonly marked: boolean;
   readonly to: Position | null;
   readonly from: string | null;
+  /** Upper bound of a slice, which has no position. */
+  readonly toBound?: string;
   readonly more: boolean;
   readonly guarantee: Guarantee;
   readonly futureRows: number;
@@ -122,6 +125,61 @@ export async function markStaged(session: Session, batch: number, token: string,
 /** The stage is gone (an unlogged table after a crash of the server): the batch is to be extracted again. */
 export async function reopenBatch(session: Session, batch: number, token: string): Promise<void> {
   await session.query("update tidemark.batch set state = 'open', staged = null where batch = $1 and token = $2", [batch, token]);
+}
+
+/** How long one attempt to lock waits before it looks whether it was cancelled. */
+const LOCK_LOOK = '2s';
+
+/**
+ * Gives the batch the next id and opens its read at the source, both under one lock of the stream: batch ids then follow the order of the
+ * source's snapshots, whoever reads the stream at the same time. A read that is made again gets an id of its own. `openRead` returns when
+ * its snapshot is taken. Fails with `batch.fenced` where a later attempt has taken the batch.
+ */
+export async function readInOrder<R>(destination: Destination, step: Pick<BatchStep, 'source' | 'stream'>, open: OpenBatch, signal: AbortSignal, openRead: () => Promise<R>): Promise<{ readonly open: OpenBatch; readonly read: R }> {
+  return destination.rawSession(async (session) => {
+    const key = [step.source, step.stream];
+    await lockReads(session, key, signal);
+    const { rows } = await session.query<{ batch: string }>(
+      `update tidemark.batch set batch = nextval('tidemark.batch_id'), opened_at = clock_timestamp(),
+         backend = pg_backend_pid() || ' ' || (select backend_start from pg_stat_activity where pid = pg_backend_pid())
+       where batch = $1 and token = $2 returning batch`,
+      [open.batch, open.token],
+    );
+    if (!rows[0]) throw fenced(open.batch);
+    const batch = Number(rows[0].batch);
+    const read = await openRead();
+    await session.query('update tidemark.batch set backend = null where batch = $1 and token = $2', [batch, open.token]);
+    await session.query(`select pg_advisory_unlock(${READ_LOCK})`, key);
+    return { open: { ...open, batch, state: 'open', staged: null }, read };
+  });
+}
+
+const READ_LOCK = "hashtextextended('tidemark read ' || $1::text || E'\\n' || $2::text, 0)";
+
+/** A session lock: it ends with the session where the process dies, and holds no transaction open while the source is asked. */
+async function lockReads(session: Session, key: readonly string[], signal: AbortSignal): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    await session.query('begin');
+    try {
+      await session.query(`set local lock_timeout = '${LOCK_LOOK}'`);
+      await session.query(`select pg_advisory_lock(${READ_LOCK})`, [...key]);
+      await session.query('commit');
+      return;
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error;
+      await session.query('rollback');
+    }
+  }
+}
+
+/** True where a batch with a lower id is still on its way: its rows were read from an earlier snapshot and will be loaded after these. */
+export async function hasEarlierOpen(session: Session, source: string, stream: string, batch: number): Promise<boolean> {
+  const { rows } = await session.query<{ earlier: boolean }>(
+    "select exists (select from tidemark.batch where source = $1 and stream = $2 and batch < $3 and state <> 'loaded' and opened_at > clock_timestamp() - interval '1 day') as earlier",
+    [source, stream, batch],
+  );
+  return rows[0]!.earlier;
 }
 
 /** Removes what runs that have ended left in the list of open batches. */

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Guarantee, Position } from '../../schemas/position.ts';
+import type { StreamCounts } from '../../schemas/run.ts';
 import type { Destination } from './destination.ts';
 import type { Session } from './session.ts';
 
@@ -19,8 +20,8 @@ export interface LedgerEntry extends Counts {
   readonly stream: string;
   readonly runId: string;
   readonly generation: number;
-  /** `range`: an incremental batch. `part`: a part of a full build. `repair`: keys that a comparison found differing, copied again. */
-  readonly kind: 'range' | 'part' | 'repair';
+  /** `range`: an incremental batch. `part`: a part of a full build. `repair`: keys that a comparison found differing, copied again. `slice`: a slice of a backfill. */
+  readonly kind: 'range' | 'part' | 'repair' | 'slice';
   readonly from: string | null;
   readonly to: string | null;
   readonly bytes: number;
@@ -68,6 +69,16 @@ export async function findLedger(session: Session, batch: number): Promise<Count
   const row = rows[0];
   if (!row) return null;
   return { read: Number(row.read), written: Number(row.written), unchanged: Number(row.unchanged), rejected: Number(row.rejected), superseded: Number(row.superseded), deleted: Number(row.deleted) };
+}
+
+/** The sums of a run's ledger rows for one stream. */
+export async function sumRun(session: Session, runId: string, stream: string): Promise<StreamCounts> {
+  const names = ['read', 'written', 'unchanged', 'rejected', 'superseded', 'deleted', 'bytes'];
+  const { rows } = await session.query<StreamCounts>(
+    `select count(*)::int as batches, ${names.map((name) => `coalesce(sum(${name}), 0)::float8 as ${name}`).join(', ')} from tidemark.ledger where run_id = $1 and stream = $2`,
+    [runId, stream],
+  );
+  return rows[0]!;
 }
 
 /** True if a batch with a higher id has been committed for the stream, so that target rows may be newer than this batch's. */

@@ -17,6 +17,8 @@ export interface Merge {
   readonly marked: boolean;
   /** Batches of this stream with a higher id have been loaded, so a target row may be newer than the staged one. */
   readonly mayBeOlder: boolean;
+  /** Rows of an earlier snapshot are still on their way: target rows that this batch found unchanged are marked as its own, so that those do not replace them. */
+  readonly confirms?: boolean;
 }
 
 /**
@@ -36,7 +38,16 @@ export async function mergeStage(session: Session, merge: Merge): Promise<{ writ
      select ${[...values, `${merge.batch}::bigint`].join(', ')} from ${quoteTable(merge.stage.table)} s ${where(merge)}
      ${conflict(merge, columns)}`,
   );
+  if (merge.confirms === true && merge.key.length > 0 && merge.onKnownKey === 'update') await confirmUnchanged(session, merge);
   return { written: result.rowCount ?? 0, older };
+}
+
+/** After the merge: what is still of an earlier batch did not differ. */
+async function confirmUnchanged(session: Session, merge: Merge): Promise<void> {
+  await session.query(
+    `update ${quoteTable(merge.into)} t set ${BATCH_COLUMN} = ${merge.batch}::bigint from ${quoteTable(merge.stage.table)} s
+     ${where(merge) === '' ? 'where' : `${where(merge)} and`} ${sameKey(merge)} and coalesce(t.${BATCH_COLUMN}, 0) < ${merge.batch}::bigint`,
+  );
 }
 
 /** Masks that the rows of batch $1 of source $2, stream $3 passed through. */
@@ -70,12 +81,15 @@ function conflict(merge: Merge, columns: readonly string[]): string {
 }
 
 async function countOlder(session: Session, merge: Merge): Promise<number> {
-  const on = merge.key.map((name) => `t.${quoteIdent(name)} = ${merge.stage.lenient ? `cast(s.${quoteIdent(name)} as ${typeOf(merge, name)})` : `s.${quoteIdent(name)}`}`);
   const { rows } = await session.query<{ n: string }>(
-    `select count(*) as n from ${quoteTable(merge.stage.table)} s join ${quoteTable(merge.into)} t on ${on.join(' and ')}
+    `select count(*) as n from ${quoteTable(merge.stage.table)} s join ${quoteTable(merge.into)} t on ${sameKey(merge)}
      ${where(merge) === '' ? 'where' : `${where(merge)} and`} t.${BATCH_COLUMN} > ${merge.batch}::bigint`,
   );
   return Number(rows[0]!.n);
+}
+
+function sameKey(merge: Merge): string {
+  return merge.key.map((name) => `t.${quoteIdent(name)} = ${merge.stage.lenient ? `cast(s.${quoteIdent(name)} as ${typeOf(merge, name)})` : `s.${quoteIdent(name)}`}`).join(' and ');
 }
 
 function typeOf(merge: Merge, name: string): string {

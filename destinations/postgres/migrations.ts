@@ -237,6 +237,35 @@ const MIGRATIONS: readonly string[] = [
   end $f$;
   comment on function tidemark.failing_rows is 'Rows for which a transform or a condition fails; asked only when it failed for a batch as a whole.';
   `,
+  `
+  create table tidemark.backfill (
+    id bigint generated always as identity primary key,
+    source text not null,
+    stream text not null,
+    "from" text not null,
+    "to" text not null,
+    unique (source, stream, "from", "to")
+  );
+  comment on table tidemark.backfill is 'Ranges of cursor values that were asked to be synced again; their bounds stay here and go through Temporal by id.';
+
+  create table tidemark.slice (
+    id bigint generated always as identity primary key,
+    backfill bigint not null references tidemark.backfill on delete cascade,
+    run_id text not null,
+    source text not null,
+    stream text not null,
+    ordinal integer not null,
+    "from" text not null,
+    "to" text not null,
+    state text not null default 'open' check (state in ('open', 'done', 'proven')),
+    generation integer,
+    batch bigint,
+    done_at timestamptz,
+    unique (run_id, ordinal)
+  );
+  create index slice_open on tidemark.slice (run_id, id) where state = 'open';
+  comment on column tidemark.slice.state is 'open: to be read; done: its batch is in the ledger; proven: the ledger proved the range before, and only gaps were asked for.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */
