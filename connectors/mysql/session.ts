@@ -2,13 +2,14 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceComparison, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
 import { SILENCE_GRACE_MS, type OpenConnection } from './connection.ts';
 import { asTidemarkError } from './errors.ts';
 import { planFull, readPart } from './full.ts';
 import { readIncremental } from './incremental.ts';
 import { poll } from './poll.ts';
+import { beginRowDigest, openKeys, openRowDigestKeys, planRowDigest } from './row-digest.ts';
 import type { RowStream } from './row-stream.ts';
 import { readSlice } from './slice.ts';
 import { readServer } from './server.ts';
@@ -74,6 +75,19 @@ class MysqlSession implements SourceSession {
       return readSlice(this.#source, stream, range);
     });
   }
+
+  readKeys(stream: StreamRead, keys: readonly (readonly string[])[], format: RowFormat): Promise<RowRead> {
+    return this.#guarded(() => {
+      requireText(format);
+      return openKeys(this.#source, stream, keys);
+    });
+  }
+
+  readonly comparison: SourceComparison = {
+    plan: (stream, targetTypes) => Promise.resolve(planRowDigest(stream, targetTypes)),
+    digest: (stream, plan, buckets) => this.#guarded(() => beginRowDigest(this.#source, stream, plan, buckets)),
+    keys: (stream, plan, buckets, chosen) => this.#guarded(() => Promise.resolve(openRowDigestKeys(this.#source, stream, plan, buckets, chosen))),
+  };
 
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -3,6 +3,7 @@ import type { ReconcileResult } from '../../schemas/comparison.ts';
 import { hashedRows, inBuckets, type DigestTable } from './digest.ts';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
 import type { Session } from './session.ts';
+import { REJECT_COLUMN, VALUES_COLUMN } from './stage.ts';
 import { BATCH_COLUMN, type TypedColumn } from './target.ts';
 
 /** Keys and hashes of the source's rows; lives as long as the transaction that copies them in. */
@@ -35,13 +36,14 @@ const HASH = "h0 || '/' || h1";
 /** An empty table for keys and hashes; returns the names of its columns. */
 export async function createKeysTable(session: Session, keyTypes: readonly string[]): Promise<string[]> {
   const columns = [...keyTypes.map((type, i) => ({ name: `k${i}`, type })), { name: 'h0', type: 'bigint' }, { name: 'h1', type: 'bigint' }];
-  await session.query(`create temporary table ${quoteIdent(SOURCE_KEYS.name)} (${columns.map(({ name, type }) => `${name} ${type}`).join(', ')}) on commit drop`);
+  const marks = [REJECT_COLUMN, VALUES_COLUMN].map((name) => `${quoteIdent(name)} text`);
+  await session.query(`create temporary table ${quoteIdent(SOURCE_KEYS.name)} (${[...columns.map(({ name, type }) => `${name} ${type}`), ...marks].join(', ')}) on commit drop`);
   return columns.map(({ name }) => name);
 }
 
-/** An empty table for rows of the stream; `markColumns` take what a connector says of rows that do not fit. */
-export async function createRowsTable(session: Session, columns: readonly TypedColumn[], markColumns: readonly string[]): Promise<void> {
-  const all = [...columns.map(({ name, type }) => `${quoteIdent(name)} ${type}`), ...markColumns.map((name) => `${quoteIdent(name)} text`)];
+/** An empty table for rows of the stream and what a connector says of rows that do not fit. */
+export async function createRowsTable(session: Session, columns: readonly TypedColumn[]): Promise<void> {
+  const all = [...columns.map(({ name, type }) => `${quoteIdent(name)} ${type}`), ...[REJECT_COLUMN, VALUES_COLUMN].map((name) => `${quoteIdent(name)} text`)];
   await session.query(`create temporary table ${quoteIdent(SOURCE_ROWS.name)} (${all.join(', ')}) on commit drop`);
 }
 
@@ -51,7 +53,8 @@ export interface Side {
   readonly where: string;
 }
 
-export const copiedKeys: Side = { rows: quoteTable(SOURCE_KEYS), where: 'true' };
+/** Without those that the connector marks as no fit for their columns. */
+export const copiedKeys: Side = { rows: quoteTable(SOURCE_KEYS), where: 'h0 is not null' };
 
 export function sideOf(digest: DigestTable, buckets: number, chosen: readonly number[]): Side {
   return { rows: hashedRows(digest), where: inBuckets(buckets, chosen) };

@@ -29,10 +29,10 @@ export interface Comparison {
 export async function planComparison(engine: Engine, source: SourceSession, plan: StreamPlan): Promise<Comparison> {
   const { facts, probe } = await engine.destination.session('looking at a target', async (session) => ({ facts: await inspectTable(session, plan.target), probe: await readProbe(session) }));
   if (facts === null) throw new TidemarkError('run.incomplete', `There is no target ${formatTableName(plan.target)} to compare with.`, { hint: `Run tidemark sync ${plan.source} first.` });
-  const masked = new Set(maskedColumns(plan));
-  const kept = plan.columns.filter((_, i) => !masked.has(plan.read.columns[i]!));
-  const names = plan.read.columns.filter((name) => !masked.has(name));
-  const named = plan.read.key.some((name) => masked.has(name)) ? [] : plan.key;
+  const changed = new Set(changedColumns(plan));
+  const kept = plan.columns.filter((_, i) => !changed.has(plan.read.columns[i]!));
+  const names = plan.read.columns.filter((name) => !changed.has(name));
+  const named = plan.read.key.some((name) => changed.has(name)) ? [] : plan.key;
   const read: StreamRead = { ...plan.read, columns: names, key: named.length === 0 ? [] : plan.read.key };
   const chosen = await atSource(source, read, kept.map(({ name }) => typeOf(facts, name)), probe);
   const columns = chosen === null ? kept.map(({ name }) => ({ name, form: 'native' as const })) : columnsOf(chosen, new Map(names.map((name, i) => [name, kept[i]!.name])));
@@ -45,13 +45,27 @@ export async function planComparison(engine: Engine, source: SourceSession, plan
     atSource: chosen,
     target,
     copied: { ...target, table: SOURCE_ROWS, where: null },
-    notCompared: plan.columns.filter((_, i) => masked.has(plan.read.columns[i]!)).map(({ name }) => name),
+    notCompared: plan.columns.filter((_, i) => changed.has(plan.read.columns[i]!)).map(({ name }) => name),
   };
 }
 
-/** Columns whose target holds something else than the source on purpose. */
-export function maskedColumns(plan: StreamPlan): string[] {
-  return plan.masks?.columns.map(({ name }) => name) ?? [];
+/** Source names of columns whose target holds something else on purpose: masked or transformed. */
+export function changedColumns(plan: StreamPlan): string[] {
+  const { transforms = [] } = plan as StreamPlan & Checks;
+  const transformed = plan.read.columns.filter((_, i) => transforms.some(({ name }) => name === plan.columns[i]!.name));
+  return [...new Set([...(plan.masks?.columns.map(({ name }) => name) ?? []), ...transformed])];
+}
+
+/** What is done to rows between source and target, where the plan says so. */
+interface Checks {
+  readonly transforms?: readonly { readonly name: string }[];
+  readonly rules?: readonly unknown[];
+}
+
+/** A copy of these rows would have to pass masks, transforms or rules. */
+export function isPlain(plan: StreamPlan): boolean {
+  const { transforms = [], rules = [] } = plan as StreamPlan & Checks;
+  return transforms.length + rules.length + (plan.masks?.columns.length ?? 0) === 0;
 }
 
 async function atSource(source: SourceSession, read: StreamRead, targetTypes: readonly string[], probe: string): Promise<DigestPlan | null> {

@@ -12,7 +12,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import { copyRows, keepError } from '../copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts';
 import type { StreamPlan } from '../stream-plan.ts';
-import { maskedColumns, planComparison, type Comparison } from './comparison.ts';
+import { isPlain, planComparison, type Comparison } from './comparison.ts';
 import { KEYS_AT_ONCE, lookAgain } from './settle.ts';
 
 export interface RepairStep extends Omit<BatchStep, 'generation'> {
@@ -32,11 +32,11 @@ export interface Repaired {
 /**
  * Repairs the next settled keys of a stream. The caller holds the source's turn: no other batch of the stream is on its way, so what is read here
  * is the newest. Idempotent: a step that is in the ledger is not copied again. A ledger row of this kind counts a key that the source
- * proved absent as read and deleted. Throws `config.unsupported` for a stream with masks.
+ * proved absent as read and deleted. Throws `config.unsupported` for a stream with masks, transforms or rules.
  */
 export async function repairKeys(engine: Engine, step: RepairStep, signal: AbortSignal, onProgress: OnProgress): Promise<Repaired> {
   const plan = await loadPlan(engine, step.source, step.stream);
-  requireUnmasked(plan);
+  requirePlain(plan);
   const watermark = await readWatermark(engine.destination, step.source, step.stream);
   const owner: DifferenceOwner = step;
   return withSource(engine, step.source, signal, async (source) => {
@@ -116,7 +116,7 @@ async function keepCandidates(session: Session, stage: Stage, key: readonly stri
   await session.query(`delete from ${quoteTable(stage.table)} t where not (${isCandidate(key)})`);
 }
 
-function requireUnmasked(plan: StreamPlan): void {
-  if (maskedColumns(plan).length === 0) return;
-  throw new TidemarkError('config.unsupported', `Stream ${plan.stream} has masked columns, which a repair does not copy.`, { hint: 'Run tidemark sync --full for the stream: it builds the target anew, masks applied.' });
+function requirePlain(plan: StreamPlan): void {
+  if (isPlain(plan)) return;
+  throw new TidemarkError('config.unsupported', `Stream ${plan.stream} has masks, transforms or rules, which a repair does not apply.`, { hint: 'Run tidemark sync --full for the stream: it builds the target anew, with them applied.' });
 }
