@@ -34,7 +34,7 @@ export interface HistoryBatch {
   readonly stream: string;
   readonly runId: string;
   readonly generation: number;
-  readonly kind: 'range' | 'part' | 'repair' | 'slice';
+  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay';
   readonly from: string | null;
   readonly to: string | null;
   readonly read: number;

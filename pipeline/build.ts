@@ -1,6 +1,7 @@
 /** The ends of a full build: what it starts with, and how it takes the target's place. Its parts are copied by `copy-part.ts`. */
 import type { SourceSession } from '../connectors/connector.ts';
 import { adoptMasks, changesMasks, dropBuilding, findBuilding, keyGeneration, readBuilding, startGeneration, type Building } from '../destinations/postgres/generation.ts';
+import { closeBeforeBuild } from '../destinations/postgres/quarantine.ts';
 import { swapGeneration, type SwapResult } from '../destinations/postgres/swap.ts';
 import { loadKeys, loadPlan, type Engine } from './engine.ts';
 import { maskFingerprint } from './masks/masking.ts';
@@ -81,6 +82,7 @@ export async function finishBuild(engine: Engine, source: string, stream: string
       // What is hidden from now on must not stand in an older build either.
       keepGenerations: hides ? 0 : plan.keepGenerations,
     });
+    await closeBeforeBuild(session, source, stream, generation);
     if (hides && result === 'unchanged') await adoptMasks(session, source, stream, generation);
     return result;
   });

@@ -21,7 +21,7 @@ export interface LedgerEntry extends Counts {
   readonly runId: string;
   readonly generation: number;
   /** `range`: an incremental batch. `part`: a part of a full build. `repair`: keys that a comparison found differing, copied again. `slice`: a slice of a backfill. */
-  readonly kind: 'range' | 'part' | 'repair' | 'slice';
+  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay';
   readonly from: string | null;
   readonly to: string | null;
   readonly bytes: number;

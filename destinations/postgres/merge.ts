@@ -13,6 +13,8 @@ export interface Merge {
   readonly key: readonly string[];
   readonly onKnownKey: OnKnownKey;
   readonly batch: number;
+  /** SQL over the stage (as `s`): the batch that read a row, where that is not `batch`. */
+  readonly rowBatch?: string;
   /** Rows of the stage may be marked rejected or superseded. */
   readonly marked: boolean;
   /** Batches of this stream with a higher id have been loaded, so a target row may be newer than the staged one. */
@@ -35,7 +37,7 @@ export async function mergeStage(session: Session, merge: Merge): Promise<{ writ
   const values = loaded.map((column) => column.sql);
   const result = await session.query(
     `insert into ${quoteTable(merge.into)} as t (${[...columns, BATCH_COLUMN].join(', ')})
-     select ${[...values, `${merge.batch}::bigint`].join(', ')} from ${quoteTable(merge.stage.table)} s ${where(merge)}
+     select ${[...values, merge.rowBatch ?? `${merge.batch}::bigint`].join(', ')} from ${quoteTable(merge.stage.table)} s ${where(merge)}
      ${conflict(merge, columns)}`,
   );
   if (merge.confirms === true && merge.key.length > 0 && merge.onKnownKey === 'update') await confirmUnchanged(session, merge);
