@@ -1,6 +1,6 @@
 /** Differing keys copied again, the ordinary way: stage, merge, quarantine and ledger in one transaction; the watermark stays. */
 import type { SourceSession } from '../../connectors/connector.ts';
-import { batchTransaction, openBatch, requireOpenRun, type BatchStep } from '../../destinations/postgres/batch.ts';
+import { batchTransaction, openBatch, readInOrder, requireOpenRun, type BatchStep, type OpenBatch } from '../../destinations/postgres/batch.ts';
 import type { Session } from '../../destinations/postgres/destination.ts';
 import { createCandidates, deleteAbsent, isCandidate, nextKeys, reopenKeys, stillListed, type DifferenceOwner, type FoundKey } from '../../destinations/postgres/difference.ts';
 import { destinationError } from '../../destinations/postgres/errors.ts';
@@ -68,12 +68,15 @@ interface Attempt {
   readonly onProgress: OnProgress;
 }
 
-async function copyAgain(attempt: Attempt, open: { readonly batch: number; readonly token: string }): Promise<void> {
+async function copyAgain(attempt: Attempt, taken: OpenBatch): Promise<void> {
   const { engine, source, comparison, step, keys, signal } = attempt;
   const { plan } = comparison;
-  const read = keepError(source.readKeys === undefined
-    ? await source.readPart(plan.read, { from: null, to: null, rowEstimate: plan.read.table.rowEstimate }, 'copy-text')
-    : await source.readKeys(plan.read, keys.map(({ values }) => values), plan.format));
+  // Slices of a backfill may be read at the same time: ids in the order of their snapshots tell which row is newer.
+  const { open, read } = await readInOrder(engine.destination, step, taken, signal, async () =>
+    keepError(source.readKeys === undefined
+      ? await source.readPart(plan.read, { from: null, to: null, rowEstimate: plan.read.table.rowEstimate }, 'copy-text')
+      : await source.readKeys(plan.read, keys.map(({ values }) => values), plan.format)),
+  );
   const stage: Stage = { table: stageName(step.source, step.stream, 'repair'), columns: plan.columns, lenient: false };
   await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);
