@@ -2,7 +2,8 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { TableShape } from '../../schemas/table.ts';
 import type { CatalogColumn, CatalogIndex, CatalogTable, Dialect, Query } from './dialect.ts';
-import { nearNames, readingsOf, targetNames, type TableName } from './names.ts';
+import { targetNames } from '../folded-names.ts';
+import { nearNames, readingsOf, type TableName } from './names.ts';
 import { columnOf } from './types.ts';
 
 type TypeChoices = Readonly<Record<string, string>>;

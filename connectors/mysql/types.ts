@@ -133,6 +133,9 @@ const RULES: Readonly<Record<string, Rule>> = {
 
 const UNKNOWN = fixed('text', 'none', 'a type this version does not know: its text is kept');
 
+/** Words of `information_schema` that have a row of their own. */
+export const KNOWN_TYPES: readonly string[] = Object.keys(RULES);
+
 function ruleOf(dataType: string): Rule {
   return (Object.hasOwn(RULES, dataType) ? RULES[dataType] : undefined) ?? UNKNOWN;
 }

@@ -5,7 +5,8 @@ import type { Column, TableShape } from '../../schemas/table.ts';
 import type { OracleClient } from './client.ts';
 import { shortText } from './driver.ts';
 import { chooseKey, type KeyColumn } from './keys.ts';
-import { parseName, targetNames } from './names.ts';
+import { targetNames } from '../folded-names.ts';
+import { parseName } from './names.ts';
 import { Binds, type Statement } from './binds.ts';
 import { nativeTypeOf, typeOf } from './types.ts';
 

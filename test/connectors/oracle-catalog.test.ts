@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { connectorWith } from '../../connectors/oracle/connect.ts';
 import { connectionSchema } from '../../connectors/oracle/connection.ts';
-import { parseName, quoteName, targetNames } from '../../connectors/oracle/names.ts';
+import { targetNames } from '../../connectors/folded-names.ts';
+import { parseName, quoteName } from '../../connectors/oracle/names.ts';
 import { extendTrail, reachBack, type TidePoint } from '../../connectors/oracle/position.ts';
 import type { OracleRow } from '../../connectors/oracle/driver.ts';
 import type { SourceSession } from '../../connectors/connector.ts';
