@@ -71,8 +71,8 @@ describeWith({ postgres: true, temporal: true }, 'reconcile', () => {
     expect(await target.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'tidemark_stage'")).toBe('1');
   });
 
-  test('what no cursor sees is found: a delete, a moved key, a default added', async () => {
-    await source.query(`DELETE FROM account WHERE id = 11; UPDATE account SET id = 800012 WHERE id = 12; ALTER TABLE account DISABLE TRIGGER ALL; UPDATE account SET amount = 0.01, at = '2001-01-01Z' WHERE id = 13`);
+  test('what no cursor sees is found: a deleted row and a moved key', async () => {
+    await source.query(`DELETE FROM account WHERE id = 11; UPDATE account SET id = 800012 WHERE id = 12`);
     await tidemark.must('sync', 'bank', '--stream', 'account', '--json');
     expect(await reconcile('account')).toMatchObject({ code: 1, line: { extra: 2 } });
     expect(await named('extra')).toEqual(['11', '12']);
