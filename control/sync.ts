@@ -61,7 +61,8 @@ async function endOf(handle: WorkflowHandle, runId: string): Promise<string> {
   }
 }
 
-function failureInfo(cause: unknown): ErrorInfo | null {
+/** What a failed workflow says, as data; null where it is none of ours. */
+export function failureInfo(cause: unknown): ErrorInfo | null {
   if (!(cause instanceof ApplicationFailure)) return null;
   const info = cause.details?.[0];
   if (typeof info === 'object' && info !== null && 'code' in info && typeof info.code === 'string' && info.code in ERROR_CODES) return info as ErrorInfo;

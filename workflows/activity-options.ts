@@ -45,3 +45,7 @@ export const BATCH_RESTARTS_MAX = 3;
 export const PARTS_IN_FLIGHT = 2;
 /** Streams of one source that are synced side by side. */
 export const STREAMS_IN_FLIGHT = 4;
+/** Below every live sync: Temporal hands out 1 first, and sources have 1 to 4. */
+export const BACKFILL_PRIORITY = 5;
+/** How often a backfill that is held looks whether it may go on. */
+export const HOLD_LOOK = '5s';

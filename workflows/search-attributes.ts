@@ -10,7 +10,7 @@ const RUN = keyword('TidemarkRun');
 const KIND = keyword('TidemarkKind');
 
 /** Makes a workflow findable in Temporal's UI. Ids and states only: search attributes are never encrypted. */
-export function markWorkflow(facts: { readonly source: string; readonly stream?: string; readonly runId: string; readonly kind: 'sync' | 'stream' | 'reconcile' }): void {
+export function markWorkflow(facts: { readonly source: string; readonly stream?: string; readonly runId: string; readonly kind: 'sync' | 'stream' | 'reconcile' | 'backfill' }): void {
   upsertSearchAttributes([
     { key: SOURCE, value: facts.source },
     { key: RUN, value: facts.runId },
