@@ -19,10 +19,10 @@ export interface Copied {
 
 /**
  * Streams rows from the source into `copyInSql`'s COPY, with back-pressure from end to end, through `mask` where there is one: what is counted,
- * hashed and sent is what came out of it.
+ * hashed and sent is what came out of it. `null` says that no column of these rows is to be masked: it is never a default.
  * Throws `batch.equation` where the destination took another number of rows than left the source.
  */
-export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress, mask: Transform | null = null): Promise<Copied> {
+export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress, mask: Transform | null): Promise<Copied> {
   const meter = new Meter(onProgress);
   const into = openCopyIn(session, copyInSql);
   await (mask === null ? pipeline(read.stream, meter, into, { signal }) : pipeline(read.stream, mask, meter, into, { signal }));

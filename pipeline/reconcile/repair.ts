@@ -82,7 +82,7 @@ async function copyAgain(attempt: Attempt, taken: OpenBatch): Promise<void> {
     await prepareStage(session, stage, open.batch);
     await requireOpenRun(session, step.runId, open.batch);
     await createCandidates(session, keys.map(({ id }) => id), comparison.key);
-    const copied = await copyRows(read, session, copyInSql(stage.table, plan.columns.map(({ name }) => name), read.format, read.marksRejects), signal, attempt.onProgress);
+    const copied = await copyRows(read, session, copyInSql(stage.table, plan.columns.map(({ name }) => name), read.format, read.marksRejects), signal, attempt.onProgress, null);
     const counts = await merge(session, attempt, stage, open.batch, source.readKeys === undefined);
     await writeLedger(session, { ...counts, batch: open.batch, source: step.source, stream: step.stream, runId: step.runId, generation: attempt.generation, kind: 'repair', from: null, to: null, bytes: copied.bytes, hash: copied.hash });
     await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1", [open.batch]);
