@@ -65,6 +65,10 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
   const { rejected } = marks;
   const superseded = marks.superseded + older;
   const counts: Counts = { read: staged.read, written, rejected, superseded, deleted: 0, unchanged: staged.read - written - rejected - superseded };
+  // Without a key every good row is inserted: one that is not was swallowed on the way, by a trigger of the target for example.
+  if (merge.key.length === 0 && counts.unchanged !== 0) {
+    throw new TidemarkError('batch.equation', `Batch ${open.batch} inserted ${written} of ${staged.read - rejected - superseded} rows; nothing of it was committed.`, { hint: 'Look for triggers and rules on the target.' });
+  }
   await writeLedger(session, {
     ...counts,
     batch: open.batch,
