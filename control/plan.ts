@@ -84,7 +84,8 @@ async function planSource(settings: SourceSettings, known: readonly CatalogSourc
   const targets = settings.streams.map((stream) => formatTableName(targetOf(settings.id, stream, null, capabilities)));
   const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];
   const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options);
-  return { settings, hash, ...inspected, changes: [...changes, ...inspected.changes] };
+  const unused = settings.fallback === null ? [] : [{ source: settings.id, stream: '', message: 'the fallback connection is not used by this version' }];
+  return { settings, hash, ...inspected, warnings: [...unused, ...inspected.warnings], changes: [...changes, ...inspected.changes] };
 }
 
 function sourceChanges(settings: SourceSettings, hash: string, before: CatalogSource | undefined): Change[] {

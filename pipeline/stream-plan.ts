@@ -175,6 +175,8 @@ function targetNameOf(columns: readonly Column[], name: string): string {
 function notesOf(stream: StreamSettings, table: TableShape, columns: readonly Column[], key: readonly string[], cursor: string | null, ordered: boolean): string[] {
   const notes = columns.filter((column) => column.note !== undefined).map((column) => `${column.name}: ${column.note}`);
   notes.push(...columns.filter((column) => column.targetName !== column.name && column.targetName !== column.name.toLowerCase()).map((column) => `${column.name} is kept as ${column.targetName}`));
+  if (stream.freshnessSeconds !== null) notes.push('freshness is not watched by this version');
+  if (stream.drift !== 'evolve') notes.push(`drift: ${stream.drift} is not carried out by this version, which evolves`);
   if (stream.mode === 'replace') return notes;
   if (key.length === 0) notes.push(`${table.name} has no key, so every run is a full refresh`);
   else if (cursor === null) notes.push(`${table.name} has no cursor, so every run is a full refresh`);
