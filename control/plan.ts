@@ -12,8 +12,8 @@ import type { SourceSession } from '../connectors/connector.ts';
 import { settingsHash } from './drift.ts';
 import { describeSchedule } from './schedules.ts';
 
-/** Sources that are inspected at once. */
-const INSPECTED_AT_ONCE = 8;
+/** Sources that are inspected at once: a fleet with silent hosts is planned in a few connection time-outs, not in one for each. */
+const INSPECTED_AT_ONCE = 32;
 
 /** One thing that `apply` would do. */
 export interface PlannedChange {
