@@ -23,6 +23,9 @@ export const WORKER_ENTRY = join(PROJECT, 'workers', 'main.ts');
 /** Loaded before the entry: ends the worker when the channel to this process closes, in whatever way this process ends. */
 const END_WITH_PARENT = join(PROJECT, 'scripts', 'bootstrap', 'end-with-parent.js');
 
+/** Bounds glibc's heaps, of which a worker's many threads would else have many: a bulk copy then peaks at less memory (docs/performance.md). */
+const MEMORY = { MALLOC_ARENA_MAX: '2' };
+
 const READY_TIMEOUT_MS = 60_000;
 const STOP_WITHIN_MS = 5_000;
 
@@ -57,7 +60,7 @@ export async function startWorkerProcess(options: WorkerProcessOptions): Promise
   const child = spawn(command.file, [...command.args], {
     ...command.options,
     cwd: process.cwd(),
-    env: { ...processEnv(), ...options.env },
+    env: { ...MEMORY, ...processEnv(), ...options.env },
     stdio: ['pipe', 'pipe', 'inherit', 'ipc'],
   });
   const ended = new Promise<string>((resolve) => {

@@ -12,5 +12,6 @@ await runMain(async () => {
   if (!existsSync(join(ROOT, 'node_modules', 'zod')) && !existsSync(join(ROOT, '..', 'zod'))) {
     throw new MissingError('The packages of Tidemark are not installed.', [`run npm install in ${ROOT}`]);
   }
-  await handOver(node, join(ROOT, 'cli', 'main.ts'), process.argv.slice(2));
+  const args = process.argv.slice(2);
+  await handOver(node, join(ROOT, 'cli', 'main.ts'), args, { longRunning: args.includes('worker') });
 });

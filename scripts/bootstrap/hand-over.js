@@ -8,9 +8,20 @@ import { watchLauncher } from './launcher-watch.js';
 const END_WITH_PARENT = fileURLToPath(new URL('./end-with-parent.js', import.meta.url));
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
 const NO_WARNINGS = '--disable-warning=ExperimentalWarning';
+/**
+ * glibc keeps heaps of its own for a worker's many threads and gives little of them back; with two heaps a bulk copy peaks at less
+ * memory (docs/performance.md). The C library reads the variable when a process begins.
+ */
+const MEMORY = { MALLOC_ARENA_MAX: '2' };
 
 function startChild(node, program, args) {
-  return spawn(node, [NO_WARNINGS, '--import', pathToFileURL(END_WITH_PARENT).href, program, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
+  return spawn(node, [NO_WARNINGS, '--import', pathToFileURL(END_WITH_PARENT).href, program, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: { ...MEMORY, ...process.env } });
+}
+
+/** Begins this very process again, with the same id, so that {@link MEMORY} holds in it; returns where that can't be or need not be done. */
+function beginAgain() {
+  if (process.env.MALLOC_ARENA_MAX !== undefined || process.platform !== 'linux' || process.connected || process.execve === undefined) return;
+  process.execve(process.execPath, [process.execPath, NO_WARNINGS, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, ...MEMORY });
 }
 
 /** A terminal sends its signals to both processes; a script sends them to this one only. */
@@ -23,10 +34,12 @@ function passOn(child, signal) {
  * @param {string} node path of a Node ≥ 24
  * @param {string} program absolute path of the `.ts` file
  * @param {readonly string[]} args
+ * @param {{longRunning?: boolean}} [options] longRunning: the program holds much memory for long
  */
-export async function handOver(node, program, args) {
+export async function handOver(node, program, args, { longRunning = false } = {}) {
   process.env.TIDEMARK_CACHE_DIR ??= cacheFolder();
   if (node === process.execPath) {
+    if (longRunning) beginAgain();
     watchLauncher(() => process.kill(process.pid, 'SIGTERM'));
     process.argv = [process.execPath, program, ...args];
     await import(pathToFileURL(program).href);
