@@ -21,6 +21,8 @@ async function dies(stream: OneStream, phase: FaultPhase, step: DoomedStep): Pro
 
 const PRODUCTS: readonly Product[] = ['postgres', 'mariadb'];
 
+// The transaction of a killed reader may still be open at the source when the next read looks: that read reaches back, and the changed rows
+// come in a later batch of the run. So each case brings its run to the end, and then counts.
 describeWith({ postgres: true, mariadb: true }, 'a worker killed with SIGKILL', () => {
   describe.each(PRODUCTS)('%s', (product) => {
     let stream: OneStream;
@@ -35,8 +37,8 @@ describeWith({ postgres: true, mariadb: true }, 'a worker killed with SIGKILL', 
       const step = stream.nextStep((await stream.prepare()).generation);
       await dies(stream, phase, { do: 'extract', ref: { source: SOURCE, stream: TABLE, runId: stream.runId, step: step.name, generation: step.generation } });
       await stream.load((await stream.extract(step)).batch);
+      await stream.sync();
       expect(await stream.faults(10)).toEqual([]);
-      expect(await stream.ledger()).toMatchObject({ batches: 1 });
     });
 
     test.each(['P5', 'P6', 'P7'] as const)('in a load, at %s', async (phase) => {
@@ -44,9 +46,9 @@ describeWith({ postgres: true, mariadb: true }, 'a worker killed with SIGKILL', 
       await stream.change(1, 10, phase);
       const { batch } = await stream.extract(stream.nextStep((await stream.prepare()).generation));
       await dies(stream, phase, { do: 'load', batch });
-      expect(await stream.load(batch)).toMatchObject({ written: 10 });
+      await stream.load(batch);
+      await stream.sync();
       expect(await stream.faults(10)).toEqual([]);
-      expect(await stream.ledger()).toMatchObject({ batches: 1 });
     });
   });
 
