@@ -21,6 +21,7 @@ const PROJECTS = {
   e2e: 300 * SECOND,
   faults: 300 * SECOND,
   hazards: 300 * SECOND,
+  'bench-smoke': 300 * SECOND,
   proof: 900 * SECOND,
 };
 

@@ -1,0 +1,24 @@
+/** Each case of the bench at a small size: rows equal at both ends. No time is asserted. */
+import type { BenchCase } from '../../bench/bench-case.ts';
+import { CASES } from '../../bench/cases/cases.ts';
+import { Bench } from '../../bench/servers.ts';
+import { describeWith } from '../support/describe-with.ts';
+
+const ROWS = 20_000;
+
+describeWith({ postgres: true, mariadb: true, temporal: true }, 'cases of the bench', () => {
+  const bench = new Bench();
+
+  test.each(CASES.map((each): [string, BenchCase] => [each.name, each]))('%s: both sides leave the source’s rows', async (_name, benchCase) => {
+    const contest = await benchCase.prepare(bench, ROWS);
+    try {
+      expect(await contest.limit()).toBeGreaterThan(0);
+      const measured = await contest.tidemark();
+      await contest.verify();
+      expect(measured.historyEvents).toBeGreaterThan(0);
+      expect(measured.workerPeakMib).toBeGreaterThan(0);
+    } finally {
+      await contest.close();
+    }
+  });
+});
