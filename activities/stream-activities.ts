@@ -1,8 +1,7 @@
 import type { Capabilities } from '../connectors/connector.ts';
 import type { BatchStep } from '../destinations/postgres/batch.ts';
-import { markChecked, setParked } from '../destinations/postgres/catalog.ts';
+import { isPaused, markChecked, setParked } from '../destinations/postgres/catalog.ts';
 import type { Counts } from '../destinations/postgres/ledger.ts';
-import { isPaused } from '../destinations/postgres/catalog.ts';
 import { beginStream, endStream, nameTarget } from '../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../pipeline/build.ts';
 import { copyPart, type CopiedPart } from '../pipeline/copy-part.ts';

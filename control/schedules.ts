@@ -2,7 +2,7 @@ import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client, type Schedul
 import type { Schedule, SourceSettings } from '../schemas/settings.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 
-/** Where workflows and most activities run. */
+/** The task queue of workflows, and of activities of sources whose driver needs no queue of its own: where runs are started and workers poll. */
 export const MAIN_QUEUE = 'tidemark';
 /** Intervals below this are polled inside windows, so that Temporal's UI lists a readable number of runs. */
 const WINDOW_BELOW_SECONDS = 60;

@@ -81,26 +81,26 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
   await faultPoint('P1');
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
-      await prepareStage(session, stage, open.batch);
-      await requireOpenRun(session, attempt.step.runId, open.batch);
-      const names = plan.columns.map((column) => column.name);
-      const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
-      const record: Staged = {
-        read: copied.rows,
-        bytes: copied.bytes,
-        hash: copied.hash,
-        marked: read.marksRejects || lenient || hasChecks(plan),
-        to: seal.sealPosition(read.to),
-        from: base.position?.display ?? null,
-        more: read.more,
-        guarantee: read.guarantee,
-        futureRows: read.futureRows,
-        asOf: read.asOf,
-      };
-      await markStaged(session, open.batch, open.token, base.version, record);
-      await faultPoint('P3');
-      return record;
-    }).finally(() => read.stream.destroy());
+    await prepareStage(session, stage, open.batch);
+    await requireOpenRun(session, attempt.step.runId, open.batch);
+    const names = plan.columns.map((column) => column.name);
+    const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    const record: Staged = {
+      read: copied.rows,
+      bytes: copied.bytes,
+      hash: copied.hash,
+      marked: read.marksRejects || lenient || hasChecks(plan),
+      to: seal.sealPosition(read.to),
+      from: base.position?.display ?? null,
+      more: read.more,
+      guarantee: read.guarantee,
+      futureRows: read.futureRows,
+      asOf: read.asOf,
+    };
+    await markStaged(session, open.batch, open.token, base.version, record);
+    await faultPoint('P3');
+    return record;
+  }).finally(() => read.stream.destroy());
   await faultPoint('P4');
   return extracted(open.batch, staged, plan, lenient);
 }

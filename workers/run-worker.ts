@@ -4,12 +4,13 @@ import { createBackfillActivities, type BackfillActivities } from '../activities
 import { createRunActivities } from '../activities/run-activities.ts';
 import { createStreamActivities } from '../activities/stream-activities.ts';
 import type { Activities } from '../activities/activities.ts';
+import { MAIN_QUEUE } from '../control/schedules.ts';
 import { openDestination, type Destination } from '../destinations/postgres/destination.ts';
 import { logger, temporalLogger } from '../runtime/logging.ts';
 import { ensureSearchAttributes } from '../runtime/search-attributes.ts';
 import { registerUrlSecrets } from '../runtime/secret-masking.ts';
 import { connectionOptions, connectTemporal, dataConverter, type TemporalConnection, type TemporalLocation } from '../runtime/temporal-client.ts';
-import { allQueues, MAIN_QUEUE, queueOf } from './task-queues.ts';
+import { allQueues, queueOf } from './task-queues.ts';
 import { createEngine, PART_ROWS_MAX, readCapabilities } from './wiring.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 

@@ -1,7 +1,5 @@
 import { findManifest, loadRegistry } from '../connectors/registry.ts';
-
-/** Workflows, and activities of sources whose driver needs no queue of its own. */
-export const MAIN_QUEUE = 'tidemark';
+import { MAIN_QUEUE } from '../control/schedules.ts';
 
 /** The task queue of a kind's activities: of its own where its driver may block or crash a process. */
 export async function queueOf(kind: string): Promise<string> {
