@@ -266,6 +266,38 @@ const MIGRATIONS: readonly string[] = [
   create index slice_open on tidemark.slice (run_id, id) where state = 'open';
   comment on column tidemark.slice.state is 'open: to be read; done: its batch is in the ledger; proven: the ledger proved the range before, and only gaps were asked for.';
   `,
+  `
+  create table tidemark.approval (
+    id bigint generated always as identity primary key,
+    source text not null,
+    stream text not null,
+    action text not null,
+    fingerprint text not null,
+    detail text not null,
+    facts jsonb not null default '{}',
+    state text not null default 'pending' check (state in ('pending', 'approved', 'rejected', 'done', 'outdated')),
+    run_id text,
+    requested_at timestamptz not null default clock_timestamp(),
+    decided_at timestamptz,
+    decided_by text,
+    done_at timestamptz
+  );
+  create unique index approval_open on tidemark.approval (source, stream, action) where state in ('pending', 'approved');
+  comment on table tidemark.approval is 'Destructive steps that were planned, and who decided them.';
+  comment on column tidemark.approval.fingerprint is 'What exactly was planned: an approval holds for nothing else.';
+
+  create table tidemark.event (
+    id bigint generated always as identity primary key,
+    event_id uuid not null default gen_random_uuid(),
+    type text not null,
+    source text not null,
+    stream text,
+    at timestamptz not null default clock_timestamp(),
+    data jsonb not null
+  );
+  create index event_stream on tidemark.event (source, stream, id);
+  comment on table tidemark.event is 'Outbox: what happened, written in the transaction in which it happened.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */
