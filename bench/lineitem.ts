@@ -10,7 +10,7 @@ import type { MariadbDatabase } from './mariadb-source.ts';
 export const ROWS_AT_SCALE_1 = 6_001_215;
 
 /** Name and PostgreSQL type, in the order of the generator; `updated_at` is ours. */
-const COLUMNS = [
+export const COLUMNS = [
   ['l_orderkey', 'bigint'],
   ['l_partkey', 'bigint'],
   ['l_suppkey', 'bigint'],

@@ -1,13 +1,12 @@
 /** The same table read by a connector and by its bare driver. */
-import { createRequire } from 'node:module';
 import { chmodSync } from 'node:fs';
 import mysql from 'mysql2';
 import type { ConnectorManifest } from '../connectors/connector.ts';
-import { findDriver } from '../connectors/db2/driver.ts';
 import { manifest as db2 } from '../connectors/db2/manifest.ts';
 import { manifest as mysqlManifest } from '../connectors/mysql/manifest.ts';
 import { DerbyDatabase, startDerby } from '../test/support/derby.ts';
 import { MariadbDatabase, startMariadb } from '../test/support/mariadb.ts';
+import { bareFetch, exactExpression } from './derby-lineitem.ts';
 
 export interface Contest {
   /** Reads all rows and drops them; how many there were. */
@@ -17,7 +16,6 @@ export interface Contest {
 }
 
 const COLUMNS = ['id', 'owner', 'amount', 'opened', 'note', 'balance', 'branch', 'changed'];
-const ROW_ARRAY_SIZE_ATTRIBUTE = 27;
 const BLOCK_ROWS = 1000;
 
 async function readAll(manifest: ConnectorManifest, connection: unknown): Promise<number> {
@@ -57,38 +55,13 @@ export async function prepareMysql(folder: string, rows: number): Promise<Contes
   };
 }
 
-interface BareDb2 {
-  open(text: string): Promise<{ prepare(sql: string): Promise<BareStatement>; closeSync(): void }>;
-}
-interface BareStatement {
-  setAttrSync(attribute: number, value: number): unknown;
-  execute(): Promise<BareResult | readonly [BareResult]>;
-}
-interface BareResult {
-  fetch(option: { readonly fetchMode: 3 }): Promise<readonly unknown[] | null>;
-  closeSync(): void;
-}
-
 export async function prepareDb2(folder: string, rows: number): Promise<Contest> {
   const server = await startDerby(folder);
   const database = new DerbyDatabase(server, 'BENCH');
   await database.run('CREATE TABLE account (id bigint NOT NULL PRIMARY KEY, owner varchar(40), amount decimal(18,4), opened date, note varchar(80), balance double, branch int, changed timestamp)');
   await database.run("INSERT INTO account VALUES (0, 'owner', 1.2345, '2024-01-02', 'a note of some forty characters in length', 0.7, 7, TIMESTAMP('2024-01-02 03:04:05.678901'))");
   for (let count = 1; count < rows; count *= 2) await database.run(`INSERT INTO account SELECT id + ${count}, owner, amount, opened, note, balance, branch, changed FROM account WHERE id < ${rows - count}`);
-  const { host, port, user, password } = server;
-  const driver = createRequire(import.meta.url)(findDriver() ?? 'ibm_db') as BareDb2;
-  const list = 'id, owner, RTRIM(CHAR(amount)), CAST(opened AS VARCHAR(10)), note, balance, branch, CAST(changed AS VARCHAR(32))';
-  const bare = async (): Promise<number> => {
-    const connection = await driver.open(`DATABASE=BENCH;HOSTNAME=${host};PORT=${port};PROTOCOL=TCPIP;UID=${user};PWD=${password};Authentication=SERVER`);
-    const statement = await connection.prepare(`SELECT ${list} FROM account`);
-    statement.setAttrSync(ROW_ARRAY_SIZE_ATTRIBUTE, BLOCK_ROWS);
-    const executed = await statement.execute();
-    const result = 'fetch' in executed ? executed : executed[0];
-    let count = 0;
-    for (let block = await result.fetch({ fetchMode: 3 }); block !== null && block.length > 0; block = await result.fetch({ fetchMode: 3 })) count += block.length;
-    result.closeSync();
-    connection.closeSync();
-    return count;
-  };
+  const list = ['id', 'owner', exactExpression('amount', 'decimal'), exactExpression('opened', 'date'), 'note', 'balance', 'branch', exactExpression('changed', 'timestamp')];
+  const bare = (): Promise<number> => bareFetch(database, 'account', list);
   return { bare, connector: () => readAll(db2, database.connection), end: async () => void (await server.process.stop()) };
 }

@@ -1,4 +1,5 @@
 /** The servers of one bench: each started when a case first asks for it, ended with the process by the watchdog that tests have. */
+import { DerbyDatabase, startDerby } from '../test/support/derby.ts';
 import { mariadbOf, type MariadbDatabase } from './mariadb-source.ts';
 import { PostgresDatabase, startPostgres, type PostgresServer } from '../test/support/postgres.ts';
 import { scratchFolder, uniqueName } from '../test/support/shared-server.ts';
@@ -10,6 +11,7 @@ export class Bench {
   #source: Promise<PostgresServer> | null = null;
   #destination: Promise<PostgresServer> | null = null;
   #mariadb: Promise<MariadbDatabase> | null = null;
+  #derby: Promise<DerbyDatabase> | null = null;
   /** What cases that run one after another share: a table is generated once for each number of rows. */
   readonly kept = new Map<string, Promise<unknown>>();
 
@@ -24,6 +26,11 @@ export class Bench {
 
   mariadb(): Promise<MariadbDatabase> {
     return (this.#mariadb ??= mariadbOf());
+  }
+
+  /** Speaks Db2's protocol. */
+  derby(): Promise<DerbyDatabase> {
+    return (this.#derby ??= startDerby(scratchFolder('derby')).then((server) => new DerbyDatabase(server, 'BENCH')));
   }
 
   /** Makes something once for the whole bench. */

@@ -6,7 +6,7 @@ import { sourceFile } from '../source-file.ts';
 import { TidemarkUnderTest } from '../tidemark-under-test.ts';
 
 /** A hash of the rows that does not depend on how the two products pad characters and type times. */
-const CONTENT = `SELECT count(*) || ' rows, ' || sum(hashtextextended(concat_ws('|', l_orderkey, l_linenumber, l_partkey, l_suppkey, l_quantity, l_extendedprice, l_discount, l_tax, rtrim(l_returnflag), l_shipdate, l_commitdate,
+export const PORTABLE_CONTENT = `SELECT count(*) || ' rows, ' || sum(hashtextextended(concat_ws('|', l_orderkey, l_linenumber, l_partkey, l_suppkey, l_quantity, l_extendedprice, l_discount, l_tax, rtrim(l_returnflag), l_shipdate, l_commitdate,
   l_receiptdate, rtrim(l_shipinstruct), rtrim(l_shipmode), l_comment, extract(epoch FROM updated_at)), 0)) FROM lineitem`;
 
 export const mariadbLoad: BenchCase = {
@@ -17,7 +17,7 @@ export const mariadbLoad: BenchCase = {
   rows: ROWS_AT_SCALE_1,
   async prepare(bench, rows) {
     const [generated, source, destination] = [await sharedLineitem(bench, rows), await mariadbLineitem(bench, rows), await bench.destination()];
-    const expected = await generated.value(CONTENT);
+    const expected = await generated.value(PORTABLE_CONTENT);
     let content = expected;
     const { host, port, user, password } = source.server;
     return {
@@ -39,7 +39,7 @@ export const mariadbLoad: BenchCase = {
         await into.query('CHECKPOINT');
         const measured = await tidemark.measure('sync', '--all');
         await tidemark.stop();
-        content = await into.value(CONTENT);
+        content = await into.value(PORTABLE_CONTENT);
         await dropDatabase(into);
         return measured;
       },
