@@ -37,6 +37,7 @@ interface BareDriver {
 interface BareStatement {
   setAttrSync(attribute: number, value: number): unknown;
   execute(): Promise<BareResult | readonly [BareResult]>;
+  closeSync(): void;
 }
 interface BareResult {
   fetch(option: { readonly fetchMode: typeof FETCH_ARRAYS }): Promise<readonly unknown[] | null>;
@@ -55,6 +56,8 @@ export async function bareFetch(database: DerbyDatabase, table: string, expressi
   let count = 0;
   for (let block = await result.fetch({ fetchMode: FETCH_ARRAYS }); block !== null && block.length > 0; block = await result.fetch({ fetchMode: FETCH_ARRAYS })) count += block.length;
   result.closeSync();
+  // Held until here: a statement that is collected as garbage takes its result with it, and the loop ends early without a word.
+  statement.closeSync();
   connection.closeSync();
   return count;
 }
