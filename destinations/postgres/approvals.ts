@@ -1,5 +1,6 @@
 /** Destructive steps that wait for a person: planned once, decided once, used once. */
 import { TidemarkError } from '../../schemas/errors.ts';
+import { emitEvent } from './events.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -37,6 +38,7 @@ const COLUMNS = `id::text, source, stream, action, fingerprint, detail, facts, s
 /**
  * Asks for a step. Idempotent for the same fingerprint: returns the open request, pending or approved, or the one that was rejected last. Another
  * fingerprint makes an open request outdated and opens a new one. Write it in a transaction that commits, not in the one that is refused.
+ * Emits `ApprovalRequested` where it opens one.
  */
 export async function askApproval(session: Session, request: ApprovalRequest): Promise<Approval> {
   const scope = [request.source, request.stream, request.action];
@@ -51,7 +53,33 @@ export async function askApproval(session: Session, request: ApprovalRequest): P
     `insert into tidemark.approval (source, stream, action, fingerprint, detail, facts, run_id) values ($1, $2, $3, $4, $5, $6, $7) returning ${COLUMNS}`,
     [...scope, request.fingerprint, request.detail, JSON.stringify(request.facts), request.runId],
   );
-  return rows[0]!;
+  const asked = rows[0]!;
+  await emitEvent(session, { type: 'ApprovalRequested', source: asked.source, stream: asked.stream, data: { id: asked.id, action: asked.action, detail: asked.detail, facts: asked.facts } });
+  return asked;
+}
+
+/** The open request of an action, pending or approved; null where there is none. There is never more than one. */
+export async function findOpen(session: Session, step: Pick<ApprovalRequest, 'source' | 'stream' | 'action'>): Promise<Approval | null> {
+  const { rows } = await session.query<Approval>(
+    `select ${COLUMNS} from tidemark.approval where source = $1 and stream = $2 and action = $3 and state in ('pending', 'approved')`,
+    [step.source, step.stream, step.action],
+  );
+  return rows[0] ?? null;
+}
+
+/** What an open request was about is there no more. */
+export async function outdateOpen(session: Session, step: Pick<ApprovalRequest, 'source' | 'stream' | 'action'>): Promise<void> {
+  await session.query("update tidemark.approval set state = 'outdated' where source = $1 and stream = $2 and action = $3 and state in ('pending', 'approved')", [step.source, step.stream, step.action]);
+}
+
+export async function findApproval(session: Session, id: string): Promise<Approval | null> {
+  const { rows } = await session.query<Approval>(`select ${COLUMNS} from tidemark.approval where tidemark.approval.id = $1`, [id]);
+  return rows[0] ?? null;
+}
+
+/** The commands that decide a step, for hints. */
+export function decisionHint(approval: Pick<Approval, 'id'>): string {
+  return `Decide with tidemark approve ${approval.id} or tidemark reject ${approval.id}.`;
 }
 
 /** The approval that lets a step through, locked until the caller's transaction ends; null where nobody has approved exactly this. */
@@ -68,11 +96,11 @@ export async function useApproval(session: Session, id: string): Promise<void> {
   await session.query("update tidemark.approval set state = 'done', done_at = clock_timestamp() where id = $1 and state = 'approved'", [id]);
 }
 
-/** Decides a pending step. Throws `usage.unknown_approval` where there is none of this id, `usage.approval_closed` where it was decided otherwise or is over. */
+/** Decides a pending step; the same decision a second time changes nothing. Throws `usage.unknown_approval` where there is none of this id, `usage.approval_closed` where it was decided otherwise or is over. */
 export async function decideApproval(session: Session, id: string, decision: 'approved' | 'rejected', by: string): Promise<Approval> {
   const known = /^\d{1,18}$/.test(id) ? (await session.query<Approval>(`select ${COLUMNS} from tidemark.approval where tidemark.approval.id = $1 for update`, [id])).rows[0] : undefined;
   if (known === undefined) throw new TidemarkError('usage.unknown_approval', `There is no planned step ${id}.`, { hint: 'tidemark status names the steps that wait for a decision.' });
-  if (known.state === decision) return known;
+  if (known.state === decision || (known.state === 'done' && decision === 'approved')) return known;
   if (known.state !== 'pending') {
     throw new TidemarkError('usage.approval_closed', `Step ${id} is ${known.state} already.`, { hint: 'Run tidemark sync again: what is still to be decided is planned anew.' });
   }
