@@ -1,11 +1,12 @@
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { faultPoint } from '../pipeline/fault-point.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { OnProgress } from '../pipeline/engine.ts';
 
 /** Failures that the same activity can't mend: the workflow reads the batch again from the start. */
 const WHOLE_BATCH_AGAIN: readonly string[] = ['batch.fenced', 'batch.stage_lost', 'batch.equation'];
 /** Failures that end the stream's run: it would be tried for hours. */
-const NEXT_RUN: readonly string[] = ['source.outside_read_window'];
+const NEXT_RUN: readonly string[] = ['source.outside_read_window', 'source.breaker_open'];
 
 /** Often enough that a cancel reaches the source within a few seconds. */
 const HEARTBEAT_INTERVAL_MS = 1_000;
@@ -19,9 +20,12 @@ export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnPr
   let bytes = 0;
   const timer = setInterval(() => context.heartbeat({ bytes }), HEARTBEAT_INTERVAL_MS);
   try {
-    return await work(context.cancellationSignal, (progress) => {
+    await faultPoint('P0', context.info.activityType);
+    const result = await work(context.cancellationSignal, (progress) => {
       bytes = progress.bytes;
     });
+    await faultPoint('P8', context.info.activityType);
+    return result;
   } catch (error) {
     throw asFailure(error, context.cancellationSignal.aborted);
   } finally {

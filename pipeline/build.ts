@@ -1,12 +1,19 @@
 /** The ends of a full build: what it starts with, and how it takes the target's place. Its parts are copied by `copy-part.ts`. */
 import type { SourceSession } from '../connectors/connector.ts';
 import { adoptMasks, changesMasks, dropBuilding, findBuilding, keyGeneration, readBuilding, startGeneration, type Building } from '../destinations/postgres/generation.ts';
+import { emitSwapped } from '../destinations/postgres/events.ts';
+import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { closeBeforeBuild } from '../destinations/postgres/quarantine.ts';
-import { swapGeneration, type SwapResult } from '../destinations/postgres/swap.ts';
+import { countForSwap, swapGeneration, type Swap, type SwapResult } from '../destinations/postgres/swap.ts';
+import type { Approval } from '../destinations/postgres/approvals.ts';
+import { forgetTouches } from '../destinations/postgres/touch.ts';
 import { loadKeys, loadPlan, type Engine } from './engine.ts';
+import { faultPoint } from './fault-point.ts';
+import { faultPoint } from './fault-point.ts';
 import { maskFingerprint } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
+import { askWhereShrinking, waitsForDecision } from './shrink.ts';
 import { shapeHash, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
 
 /** A table that nothing can catch up, or whose key may repeat, is one part: its rows must come from one snapshot. */
@@ -21,12 +28,18 @@ function hasUnique(plan: StreamPlan): boolean {
 const BUILD_LOCK_WAIT = '15min';
 const SWAP_LOCK_WAIT = '30s';
 
+/**
+ * - `fresh`: an earlier build is dropped.
+ * - `approved`: the finished build that a person has approved is taken up, also where a stream is otherwise built anew in every run.
+ */
+export type BuildStart = 'fresh' | 'approved' | 'usual';
+
 /** Goes on with an interrupted build of the same shape, or starts the next generation. */
-export async function startBuild(engine: Engine, source: SourceSession, plan: StreamPlan, partRowsMax: number, fresh: boolean): Promise<Building> {
+export async function startBuild(engine: Engine, source: SourceSession, plan: StreamPlan, partRowsMax: number, start: BuildStart): Promise<Building> {
   const keys = await loadKeys(engine, plan);
   const masks = maskFingerprint(plan, keys);
   const hash = shapeHash(plan, masks);
-  if (!fresh && plan.strategy === 'incremental') {
+  if (start !== 'fresh' && (plan.strategy === 'incremental' || start === 'approved')) {
     const found = await engine.destination.transaction('looking for a build', (session) => findBuilding(session, plan.source, plan.stream, hash));
     if (found !== null) return found;
   }
@@ -57,13 +70,17 @@ export async function keyBuild(engine: Engine, source: string, stream: string, g
     await session.query('select from tidemark.generation where source = $1 and stream = $2 and generation = $3 for update', [source, stream, generation]);
     const building = await readBuilding(session, source, stream, generation);
     await keyGeneration(session, source, stream, building, plan.key);
+    await faultPoint('PD', 'key');
   });
 }
 
-/** Puts the generation in the target's place, with the watermark, in one transaction. Idempotent: swapped once, it is not building any more. */
-export async function finishBuild(engine: Engine, source: string, stream: string, generation: number): Promise<SwapResult> {
+/**
+ * Puts the generation in the target's place, with the watermark, in one transaction. Idempotent: swapped once, it is not building any more.
+ * Throws `target.shrinks` where so many rows would vanish that a person has to decide: the generation stays as it is until then.
+ */
+export async function finishBuild(engine: Engine, source: string, stream: string, generation: number, runId: string | null = null): Promise<SwapResult> {
   const plan = await loadPlan(engine, source, stream);
-  return engine.destination.transaction('swapping a generation', async (session) => {
+  const result = await engine.destination.transaction<SwapResult | Approval>('swapping a generation', async (session) => {
     await session.query(`set local lock_timeout = '${BUILD_LOCK_WAIT}'`);
     const { rows } = await session.query<{ state: string }>('select state from tidemark.generation where source = $1 and stream = $2 and generation = $3 for update', [source, stream, generation]);
     // Whoever waits for the target's exclusive lock holds up all its readers, so that wait is short.
@@ -72,7 +89,7 @@ export async function finishBuild(engine: Engine, source: string, stream: string
     if (rows[0]?.state === 'dropped') return 'unchanged';
     const building = await readBuilding(session, source, stream, generation);
     const hides = await changesMasks(session, source, stream, generation);
-    const result = await swapGeneration(session, {
+    const swap: Swap = {
       source,
       stream,
       target: plan.target,
@@ -81,9 +98,20 @@ export async function finishBuild(engine: Engine, source: string, stream: string
       deleteCap: plan.deleteCap,
       // What is hidden from now on must not stand in an older build either.
       keepGenerations: hides ? 0 : plan.keepGenerations,
-    });
+    };
+    const counts = await countForSwap(session, swap);
+    const asked = await askWhereShrinking(session, swap, counts, runId);
+    if (asked !== null) return asked;
+    const result = await swapGeneration(session, swap, counts);
+    await faultPoint('P6');
+    if (result === 'swapped') await emitSwapped(session, source, stream, formatTableName(plan.target), generation, (plan.touchLog ?? []).length > 0);
+    if (hides) await forgetTouches(session, source, stream);
     await closeBeforeBuild(session, source, stream, generation);
     if (hides && result === 'unchanged') await adoptMasks(session, source, stream, generation);
+    await faultPoint('PD', 'swap');
     return result;
   });
+  if (typeof result !== 'string') throw waitsForDecision(result);
+  await faultPoint('P7');
+  return result;
 }

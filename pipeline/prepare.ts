@@ -3,8 +3,10 @@ import { findSource, listStreams, readPlan, savePlan, type CatalogStream } from 
 import { readWatermark } from '../destinations/postgres/ledger.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { startBuild } from './build.ts';
+import { buildStart, readDecisions } from './decisions.ts';
 import { masksOfTarget } from '../destinations/postgres/generation.ts';
 import { loadKeys, withSource, type Engine } from './engine.ts';
+import { faultPoint } from './fault-point.ts';
 import { maskFingerprint } from './masks/masking.ts';
 import { makeStreamPlan, type StreamPlan } from './stream-plan.ts';
 import { reviewTarget } from './target-changes.ts';
@@ -27,14 +29,15 @@ export type Prepared =
 export async function prepareStream(engine: Engine, step: PrepareStep, capabilities: Capabilities, partRowsMax: number, signal: AbortSignal): Promise<Prepared> {
   const stream = await requireStream(engine, step.source, step.stream);
   return withSource(engine, step.source, signal, async (source) => {
-    const plan = await settlePlan(engine, stream, source, capabilities, step.full);
+    const decisions = await engine.destination.session('looking for decisions', (session) => readDecisions(session, step.source, step.stream));
+    const plan = await settlePlan(engine, stream, source, capabilities, step.full || decisions.reset);
     const watermark = await readWatermark(engine.destination, step.source, step.stream);
     const keys = await loadKeys(engine, plan);
     const remask = (await engine.destination.session('looking at a target', (session) => masksOfTarget(session, step.source, step.stream))) !== maskFingerprint(plan, keys);
-    if (watermark?.position && plan.strategy === 'incremental' && !step.full && !remask) {
+    if (watermark?.position && plan.strategy === 'incremental' && !step.full && !remask && !decisions.reset && decisions.swap?.state !== 'approved') {
       return { action: 'increment', generation: watermark.generation, notes: plan.notes };
     }
-    const building = await startBuild(engine, source, plan, partRowsMax, step.full);
+    const building = await startBuild(engine, source, plan, partRowsMax, buildStart(decisions, plan.strategy, step.full));
     return { action: 'build', generation: building.generation, parts: building.openParts, catchUp: plan.strategy === 'incremental', notes: plan.notes };
   });
 }
@@ -46,6 +49,7 @@ async function settlePlan(engine: Engine, stream: CatalogStream, source: SourceS
     requireSameIdentity((await readPlan(session, stream.source, stream.stream)) as StreamPlan | null, drafted);
     const review = await reviewTarget(session, drafted, full || drafted.strategy === 'rebuild');
     for (const change of review.changes) await change.make(session);
+    if (review.changes.length > 0) await faultPoint('PD', 'target');
     await savePlan(session, stream.source, stream.stream, review.plan);
     return review.plan;
   });
