@@ -80,7 +80,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
 
     /** Swaps the generation in, together with the watermark. */
     async finishBuild(request: StreamRef & { readonly generation: number }): Promise<'swapped' | 'unchanged'> {
-      return asActivity(() => finishBuild(engine, request.source, request.stream, request.generation));
+      return asActivity(() => finishBuild(engine, request.source, request.stream, request.generation, request.runId));
     },
 
     /** Closes the stream's row of the run; parks the stream where a person is needed, and takes that back where it went well. */

@@ -9,7 +9,6 @@ import type { Approval } from '../destinations/postgres/approvals.ts';
 import { forgetTouches } from '../destinations/postgres/touch.ts';
 import { loadKeys, loadPlan, type Engine } from './engine.ts';
 import { faultPoint } from './fault-point.ts';
-import { faultPoint } from './fault-point.ts';
 import { maskFingerprint } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
@@ -103,7 +102,6 @@ export async function finishBuild(engine: Engine, source: string, stream: string
     const asked = await askWhereShrinking(session, swap, counts, runId);
     if (asked !== null) return asked;
     const result = await swapGeneration(session, swap, counts);
-    await faultPoint('P6');
     if (result === 'swapped') await emitSwapped(session, source, stream, formatTableName(plan.target), generation, (plan.touchLog ?? []).length > 0);
     if (hides) await forgetTouches(session, source, stream);
     await closeBeforeBuild(session, source, stream, generation);
@@ -112,6 +110,5 @@ export async function finishBuild(engine: Engine, source: string, stream: string
     return result;
   });
   if (typeof result !== 'string') throw waitsForDecision(result);
-  await faultPoint('P7');
   return result;
 }

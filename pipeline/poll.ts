@@ -8,7 +8,7 @@ interface PolledStream {
   readonly stream: string;
   readonly plan: StreamPlan | null;
   readonly position: Position | null;
-  /** A build was interrupted, or the target is gone. */
+  /** A build was interrupted, a person has approved something that is still to be done, or the target is gone. */
   readonly unfinished: boolean;
 }
 
@@ -17,6 +17,8 @@ async function readStates(engine: Engine, source: string, streams: readonly stri
   return engine.destination.session('reading watermarks', async (session) => {
     const { rows } = await session.query<PolledStream>(
       `select s.stream, s.plan, w.position, exists (select from tidemark.generation g where g.source = s.source and g.stream = s.stream and g.state = 'building')
+           and not exists (select from tidemark.approval a where a.source = s.source and a.stream = s.stream and a.action = 'swap' and a.state = 'pending')
+         or exists (select from tidemark.approval a where a.source = s.source and a.stream = s.stream and a.state = 'approved')
          or not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname || '.' || c.relname = s.target) as unfinished
        from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream where s.source = $1 and s.stream = any($2) order by s.ordinal`,
       [source, streams],

@@ -72,6 +72,15 @@ export async function outdateOpen(session: Session, step: Pick<ApprovalRequest, 
   await session.query("update tidemark.approval set state = 'outdated' where source = $1 and stream = $2 and action = $3 and state in ('pending', 'approved')", [step.source, step.stream, step.action]);
 }
 
+/** A build took the target's place: what was approved for that is done, and what still waits is about a target that is there no more. */
+export async function closeAfterSwap(session: Session, source: string, stream: string): Promise<void> {
+  await session.query(
+    `update tidemark.approval set state = case state when 'approved' then 'done' else 'outdated' end, done_at = case state when 'approved' then clock_timestamp() end
+     where source = $1 and stream = $2 and action in ('swap', 'reset') and state in ('pending', 'approved')`,
+    [source, stream],
+  );
+}
+
 export async function findApproval(session: Session, id: string): Promise<Approval | null> {
   const { rows } = await session.query<Approval>(`select ${COLUMNS} from tidemark.approval where tidemark.approval.id = $1`, [id]);
   return rows[0] ?? null;

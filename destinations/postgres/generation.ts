@@ -1,5 +1,6 @@
 import type { Guarantee, Part, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
+import { outdateOpen } from './approvals.ts';
 import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { BATCH_COLUMN, generationName } from './target.ts';
@@ -118,12 +119,13 @@ export async function keyGeneration(session: Session, source: string, stream: st
   await session.query('update tidemark.generation set keyed = true where source = $1 and stream = $2 and generation = $3', [source, stream, building.generation]);
 }
 
-/** Ends a build without a trace in the target. */
+/** Ends a build without a trace in the target. Nobody has to decide about it any more. */
 export async function dropBuilding(session: Session, source: string, stream: string): Promise<void> {
   const { rows } = await session.query<{ generation: number; table_schema: string; table_name: string }>(
     "update tidemark.generation set state = 'dropped' where source = $1 and stream = $2 and state = 'building' returning generation, table_schema, table_name",
     [source, stream],
   );
+  if (rows.length > 0) await outdateOpen(session, { source, stream, action: 'swap' });
   for (const row of rows) {
     await session.query(`drop table if exists ${quoteTable({ schema: row.table_schema, name: row.table_name })}`);
     await session.query('delete from tidemark.range where source = $1 and stream = $2 and generation = $3', [source, stream, row.generation]);

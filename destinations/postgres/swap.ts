@@ -1,4 +1,4 @@
-import { TidemarkError } from '../../schemas/errors.ts';
+import { closeAfterSwap } from './approvals.ts';
 import type { Session } from './session.ts';
 import type { Building } from './generation.ts';
 import { boundedName, quoteIdent, quoteTable, type TableName } from './identifiers.ts';
@@ -18,15 +18,29 @@ export interface Swap {
 /** `unchanged`: the new generation equals the target row by row, so the target was left alone. */
 export type SwapResult = 'swapped' | 'unchanged';
 
-/**
- * Puts a finished generation in the target's place and sets the watermark, all in the caller's transaction: readers
- * see the old rows until it commits. Throws `target.shrinks` where more rows would vanish than the cap allows.
- */
-export async function swapGeneration(session: Session, swap: Swap): Promise<SwapResult> {
+export interface SwapCounts {
+  readonly before: number;
+  /** Null where the target is empty: nothing can vanish. */
+  readonly after: number | null;
+}
+
+/** Rows of the target and of the build. From here on nobody else writes to the target until the caller's transaction ends. */
+export async function countForSwap(session: Session, swap: Swap): Promise<SwapCounts> {
   await session.query(`lock table ${quoteTable(swap.target)} in share row exclusive mode`);
   const before = await countRows(session, swap.target);
-  const after = before === 0 ? null : await countRows(session, swap.building.table);
-  if (after !== null) guardShrink(swap, before, after);
+  return { before, after: before === 0 ? null : await countRows(session, swap.building.table) };
+}
+
+/** True where more rows would vanish than the cap allows without asking. */
+export function shrinksTooFar(swap: Pick<Swap, 'deleteCap'>, { before, after }: SwapCounts): boolean {
+  return after !== null && before - after > before * swap.deleteCap;
+}
+
+/**
+ * Puts a finished generation in the target's place and sets the watermark, all in the caller's transaction: readers
+ * see the old rows until it commits. Whether so many rows may vanish was decided before, by {@link shrinksTooFar} or by a person.
+ */
+export async function swapGeneration(session: Session, swap: Swap, { before, after }: SwapCounts): Promise<SwapResult> {
   const same = before === after && (await sameRows(session, swap));
   if (same) {
     await session.query("update tidemark.ledger set unchanged = unchanged + written, written = 0 where source = $1 and stream = $2 and generation = $3", [swap.source, swap.stream, swap.building.generation]);
@@ -36,14 +50,6 @@ export async function swapGeneration(session: Session, swap: Swap): Promise<Swap
   }
   await recordSwap(session, swap, same);
   return same ? 'unchanged' : 'swapped';
-}
-
-function guardShrink(swap: Swap, before: number, after: number): void {
-  const lost = before - after;
-  if (lost <= before * swap.deleteCap) return;
-  throw new TidemarkError('target.shrinks', `The new build of ${swap.target.schema}.${swap.target.name} has ${after} rows, the target has ${before}: more would vanish than delete_cap allows.`, {
-    hint: 'Check that the source was not truncated and that its user sees all rows; raise delete_cap of the stream if this is right.',
-  });
 }
 
 async function replaceTarget(session: Session, swap: Swap, before: number): Promise<void> {
@@ -151,6 +157,7 @@ async function recordSwap(session: Session, swap: Swap, same: boolean): Promise<
     [...id, same],
   );
   await session.query('delete from tidemark.range where source = $1 and stream = $2 and generation = $3', id);
+  await closeAfterSwap(session, swap.source, swap.stream);
   await dropOldGenerations(session, swap);
 }
 
