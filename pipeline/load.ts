@@ -12,6 +12,7 @@ import { loadPlan, type Engine } from './engine.ts';
 import { stagedAs, stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
 import type { StreamPlan } from './stream-plan.ts';
+import { touchLogOf } from './touch-log.ts';
 import { requireStage, type TransformStep } from './transform.ts';
 
 /**
@@ -56,6 +57,7 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
     batch: open.batch,
     marked: staged.marked || !plan.keyProven,
     mayBeOlder: part === null && (await hasLaterBatch(session, open.source, open.stream, open.batch)),
+    touchLog: into.building || part !== null ? null : touchLogOf(plan),
     confirms: part === null && (await hasEarlierOpen(session, open.source, open.stream, open.batch)),
   };
   const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };

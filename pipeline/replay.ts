@@ -9,6 +9,7 @@ import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { dropStage, markMisfits, prepareStage, stageCounts, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { StreamPlan } from './stream-plan.ts';
+import { touchLogOf } from './touch-log.ts';
 
 export interface Replayed extends Counts {
   /** Of the ledger; null where no row could be replayed. */
@@ -47,7 +48,7 @@ async function loadStaged(session: Session, plan: StreamPlan, stage: Stage, batc
   await applyRules(session, stage, plan.rules ?? [], { into: plan.target, key: plan.key });
   const { rejected, superseded } = await stageCounts(session, stage.table);
   const onKnownKey = plan.mode === 'append' ? 'keep' : 'update';
-  const { written } = await mergeStage(session, { stage, into: plan.target, key: plan.key, onKnownKey, batch, rowBatch: `s.${READ_BATCH_COLUMN}`, marked: true, mayBeOlder: true });
+  const { written } = await mergeStage(session, { stage, into: plan.target, key: plan.key, onKnownKey, batch, rowBatch: `s.${READ_BATCH_COLUMN}`, marked: true, mayBeOlder: true, touchLog: touchLogOf(plan) });
   return { read, written, rejected, superseded, deleted: 0, unchanged: read - written - rejected - superseded };
 }
 

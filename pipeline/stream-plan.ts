@@ -12,6 +12,7 @@ import { maskedType, maskNotes, planMasks, type MaskPlan } from './masks/masked-
 import { nearestName } from './nearest-name.ts';
 import { planRules, planTransforms } from './rules/row-checks.ts';
 
+import { planTouchLog } from './touch-log.ts';
 /**
  * - `incremental`: reads on from the watermark.
  * - `rebuild`: builds a new generation in every run, since nothing tells what is new.
@@ -39,6 +40,12 @@ export interface StreamPlan {
   readonly transforms?: readonly PlannedTransform[];
   readonly rules?: readonly PlannedRule[];
   readonly deleteCap: number;
+  /** Target names of the columns whose old values are logged; absent where there are none. */
+  readonly touchLog?: readonly string[];
+  /** Null or absent: nothing is done about rows that are deleted at the source. */
+  readonly deletes?: PlannedDeletes | null;
+  /** The target has the column of deletion times. */
+  readonly marksDeletes?: boolean;
   readonly keepGenerations: number;
   readonly badRowsMax: number;
   /** Rows that commit together, where the stream sets a bound of its own. */
@@ -101,6 +108,8 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     transforms: planTransforms(checks),
     rules: planRules(checks),
     deleteCap: stream.deleteCap,
+    ...(stream.touchLog === undefined ? {} : { touchLog: planTouchLog({ stream: stream.name, names: stream.touchLog, columns, added: Object.keys(stream.transforms), foldsToUpper: capabilities.foldsToUpper }) }),
+    deletes,
     keepGenerations: stream.keepGenerations,
     badRowsMax: stream.badRowsMax,
     batchRowsMax: stream.batchRowsMax,

@@ -52,6 +52,7 @@ export const streamSchema = z.strictObject({
   target: targetSchema.optional().meta({ description: 'schema.table in the destination. Default <source id>.<table>.' }),
   cursor: nameSchema.optional().meta({ description: 'Column whose order says what is new. Left out: discovered.' }),
   key: z.array(nameSchema).optional().meta({ description: 'Left out: discovered. Empty: there is none.' }),
+  touch_log: z.array(nameSchema).optional().meta({ description: 'Columns whose old values are kept for rows that change, for tables derived from this one. Default: none.' }),
   ...inheritable,
 });
 

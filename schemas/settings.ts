@@ -60,6 +60,8 @@ export interface StreamSettings {
   readonly deletes: Deletes | null;
   readonly retention: { readonly column: string; readonly keep: string } | null;
   readonly freshnessSeconds: number | null;
+  /** Columns whose old values a load keeps in the touch log, as written; absent where none are named. */
+  readonly touchLog?: readonly string[];
   readonly enabled: boolean;
   readonly priority: Priority;
   /** The stream's own schedule; null: the source's. */

@@ -81,6 +81,7 @@ function mergeStream(sourceId: string, wide: readonly Level[], stream: StreamCon
     deletes: narrowest(levels, 'deletes') ?? null,
     retention: narrowest(levels, 'retention') ?? null,
     freshnessSeconds: narrowest(levels, 'freshness') ?? null,
+    ...(stream.touch_log === undefined || stream.touch_log.length === 0 ? {} : { touchLog: stream.touch_log }),
     enabled: stream.enabled ?? true,
     ...limitsOf(levels),
     schedule: ownSchedule ? scheduleOf(levels) : null,

@@ -5,6 +5,7 @@ import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifi
 import type { Session } from './session.ts';
 import { REJECT_COLUMN, VALUES_COLUMN } from './stage.ts';
 import { BATCH_COLUMN, type TypedColumn } from './target.ts';
+import { touchedDelete, type TouchLog } from './touch.ts';
 
 /** Keys and hashes of the source's rows; lives as long as the transaction that copies them in. */
 export const SOURCE_KEYS: TableName = { schema: 'pg_temp', name: 'tidemark_source_keys' };
@@ -171,13 +172,11 @@ export async function stillListed(session: Session, ids: readonly string[]): Pro
  * Deletes the candidates' rows that the source does not have: none was staged by a read of just these keys in one snapshot. A row that a later
  * batch wrote stays. Returns how many.
  */
-export async function deleteAbsent(session: Session, target: TableName, stage: TableName, key: readonly string[], live: string | null, batch: number): Promise<number> {
+export async function deleteAbsent(session: Session, target: TableName, stage: TableName, key: readonly string[], live: string | null, batch: number, touchLog: TouchLog | null): Promise<number> {
   const same = key.map((name) => `s.${quoteIdent(name)} = t.${quoteIdent(name)}`).join(' and ');
-  const { rowCount } = await session.query(
-    `delete from ${quoteTable(target)} t where ${isCandidate(key)} and coalesce(t.${quoteIdent(BATCH_COLUMN)}, 0) < $1 and ${live ?? 'true'}
-     and not exists (select from ${quoteTable(stage)} s where ${same})`,
-    [batch],
-  );
+  const deletion = `delete from ${quoteTable(target)} t where ${isCandidate(key)} and coalesce(t.${quoteIdent(BATCH_COLUMN)}, 0) < $1 and ${live ?? 'true'}
+     and not exists (select from ${quoteTable(stage)} s where ${same})`;
+  const { rowCount } = await session.query(touchedDelete(touchLog, batch, deletion), [batch]);
   return rowCount ?? 0;
 }
 

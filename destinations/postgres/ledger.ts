@@ -2,6 +2,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import type { Guarantee, Position } from '../../schemas/position.ts';
 import type { StreamCounts } from '../../schemas/run.ts';
 import type { Destination } from './destination.ts';
+import { syncedData } from './events.ts';
 import type { Session } from './session.ts';
 
 /** Counts of one batch; `read = written + unchanged + rejected + superseded + deleted`. */
@@ -56,10 +57,15 @@ export async function writeLedger(session: Session, entry: LedgerEntry): Promise
   if (entry.read !== sum || entry.unchanged < 0) {
     throw new TidemarkError('batch.equation', `Batch ${entry.batch} read ${entry.read} rows but accounts for ${sum}; nothing of it was committed.`, { hint: 'The batch is extracted again.' });
   }
+  // One statement for the row and its event. Rows of a build that readers do not see yet are told with the swap.
   await session.query(
-    `insert into tidemark.ledger (batch, source, stream, run_id, generation, kind, "from", "to", ${COUNTS}, bytes, hash)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-    [entry.batch, entry.source, entry.stream, entry.runId, entry.generation, entry.kind, entry.from, entry.to, entry.read, entry.written, entry.unchanged, entry.rejected, entry.superseded, entry.deleted, entry.bytes, entry.hash],
+    `with entry as (insert into tidemark.ledger (batch, source, stream, run_id, generation, kind, "from", "to", ${COUNTS}, bytes, hash)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16))
+     insert into tidemark.event (type, source, stream, data)
+     select 'DataSynced', w.source, w.stream, jsonb_build_object('target', s.target) || $17::jsonb
+     from tidemark.watermark w left join tidemark.stream s on s.source = w.source and s.stream = w.stream
+     where w.source = $2 and w.stream = $3 and w.generation = $5 and $9::bigint > 0`,
+    [entry.batch, entry.source, entry.stream, entry.runId, entry.generation, entry.kind, entry.from, entry.to, entry.read, entry.written, entry.unchanged, entry.rejected, entry.superseded, entry.deleted, entry.bytes, entry.hash, JSON.stringify(syncedData(entry))],
   );
 }
 

@@ -298,6 +298,156 @@ const MIGRATIONS: readonly string[] = [
   create index event_stream on tidemark.event (source, stream, id);
   comment on table tidemark.event is 'Outbox: what happened, written in the transaction in which it happened.';
   `,
+  `
+  alter table tidemark.event add column xid xid8 not null default pg_current_xact_id();
+  create index event_xid on tidemark.event (xid);
+  comment on column tidemark.event.xid is 'The transaction that wrote it: below the oldest one that is open, no event can appear any more.';
+
+  alter table tidemark.ledger add column xid xid8 not null default pg_current_xact_id();
+  create index ledger_xid on tidemark.ledger (xid);
+  comment on column tidemark.ledger.xid is 'The transaction that wrote it, by which followers know what can still appear.';
+
+  create table tidemark.webhook (
+    id bigint generated always as identity primary key,
+    url text not null unique,
+    secret text not null,
+    types text[],
+    insecure boolean not null default false,
+    low xid8 not null default pg_snapshot_xmin(pg_current_snapshot()),
+    dropped bigint not null default 0,
+    applied_at timestamptz not null default clock_timestamp()
+  );
+  comment on table tidemark.webhook is 'Receivers of events as applied; references to secrets, never secrets.';
+  comment on column tidemark.webhook.low is 'Every event of an earlier transaction is delivered.';
+  comment on column tidemark.webhook.dropped is 'Events that were pruned before they could be delivered.';
+
+  create table tidemark.webhook_delivery (
+    webhook bigint not null references tidemark.webhook on delete cascade,
+    event bigint not null,
+    delivered_at timestamptz not null default clock_timestamp(),
+    primary key (webhook, event)
+  );
+  comment on table tidemark.webhook_delivery is 'Events that were delivered, from webhook.low on.';
+
+  create table tidemark.webhook_stream (
+    webhook bigint not null references tidemark.webhook on delete cascade,
+    source text not null,
+    stream text not null,
+    state text not null check (state in ('retrying', 'failed')),
+    attempts integer not null,
+    since timestamptz not null default clock_timestamp(),
+    next_at timestamptz not null,
+    error text not null,
+    primary key (webhook, source, stream)
+  );
+  comment on table tidemark.webhook_stream is 'Streams whose next event a webhook has not taken; the row goes with the next delivery. An empty stream: events of the source as a whole.';
+
+  create table tidemark.freshness (
+    source text not null,
+    stream text not null,
+    since timestamptz not null,
+    reason text not null,
+    noticed_at timestamptz not null default clock_timestamp(),
+    primary key (source, stream)
+  );
+  comment on table tidemark.freshness is 'Streams that miss their objective now, and since when.';
+
+  create table tidemark.touch (
+    batch bigint not null,
+    source text not null,
+    stream text not null,
+    old jsonb
+  );
+  create index touch_batch on tidemark.touch (batch);
+  comment on table tidemark.touch is 'Old values of the columns named in touch_log, of rows that a batch changed, moved or deleted.';
+  comment on column tidemark.touch.old is 'Values as text by column. NULL: any row of the target may have changed.';
+
+  create table tidemark.follower (
+    name text primary key,
+    low xid8 not null default '0',
+    created_at timestamptz not null default clock_timestamp(),
+    consumed_at timestamptz
+  );
+  comment on column tidemark.follower.low is 'Every batch of an earlier transaction is consumed, or will never be one to follow.';
+  create table tidemark.follower_batch (
+    follower text not null references tidemark.follower on delete cascade on update cascade,
+    batch bigint not null,
+    primary key (follower, batch)
+  );
+  comment on table tidemark.follower_batch is 'Batches that a follower has consumed, from follower.low on.';
+
+  create function tidemark.follow(follower text, max_batches integer default 1000)
+  returns table (batch bigint, source text, stream text, target text, kind text, "from" text, "to" text, read bigint, written bigint, deleted bigint, committed_at timestamptz)
+  language plpgsql as $f$
+  #variable_conflict use_column
+  declare
+    since xid8;
+  begin
+    insert into tidemark.follower as f (name) values (follow.follower) on conflict do nothing;
+    select f.low into since from tidemark.follower f where f.name = follow.follower for update;
+    -- A copy of this database on another server counts transactions anew.
+    if since > pg_snapshot_xmax(pg_current_snapshot()) then
+      update tidemark.follower f set low = '0' where f.name = follow.follower;
+      since := '0';
+    end if;
+    return query
+      select l.batch, l.source, l.stream, s.target, l.kind, l."from", l."to", l.read, l.written, l.deleted, l.committed_at
+      from tidemark.ledger l join tidemark.watermark w on w.source = l.source and w.stream = l.stream and w.generation = l.generation
+        left join tidemark.stream s on s.source = l.source and s.stream = l.stream
+      where l.xid >= since and not exists (select from tidemark.follower_batch c where c.follower = follow.follower and c.batch = l.batch)
+      order by l.batch limit max_batches;
+  end $f$;
+  comment on function tidemark.follow is 'Batches that readers can see and the follower has not consumed, each until it is. One transaction of a follower at a time.';
+
+  create function tidemark.consumed(follower text, batches bigint[]) returns void language plpgsql as $f$
+  #variable_conflict use_column
+  declare
+    since xid8;
+  begin
+    select f.low into since from tidemark.follower f where f.name = consumed.follower for update;
+    if since is null then
+      raise exception 'there is no follower %: call tidemark.follow first', consumed.follower;
+    end if;
+    insert into tidemark.follower_batch (follower, batch)
+      select consumed.follower, l.batch from tidemark.ledger l where l.batch = any (batches) and l.xid >= since on conflict do nothing;
+    -- In one snapshot: what it sees below its own xmin is all that will ever be there. Batches of a build come to be seen with its swap.
+    update tidemark.follower f set consumed_at = clock_timestamp(), low = greatest(since, least(pg_snapshot_xmin(pg_current_snapshot()), coalesce((
+        select l.xid from tidemark.ledger l
+        where l.xid >= since and not exists (select from tidemark.follower_batch c where c.follower = consumed.follower and c.batch = l.batch)
+          and exists (select from tidemark.generation g where g.source = l.source and g.stream = l.stream and g.generation = l.generation and g.state in ('building', 'current'))
+        order by l.xid limit 1), pg_snapshot_xmin(pg_current_snapshot()))))
+      where f.name = consumed.follower returning f.low into since;
+    delete from tidemark.follower_batch c using tidemark.ledger l where c.follower = consumed.follower and l.batch = c.batch and l.xid < since;
+  end $f$;
+  comment on function tidemark.consumed is 'Marks batches as consumed by a follower: in the transaction that made use of them, each counts exactly once.';
+  `,
+  `
+  create table tidemark.breaker (
+    source text not null references tidemark.source (id) on delete cascade,
+    connection text not null check (connection in ('primary', 'fallback')),
+    state text not null default 'closed' check (state in ('closed', 'open', 'half_open')),
+    failures integer not null default 0,
+    successes integer not null default 0,
+    opened_at timestamptz,
+    retry_at timestamptz,
+    last_error text,
+    failed_at timestamptz,
+    probe text,
+    probe_until timestamptz,
+    serving boolean not null default false,
+    changed_at timestamptz not null default clock_timestamp(),
+    primary key (source, connection)
+  );
+  comment on table tidemark.breaker is 'Circuit breaker of each connection of a source, shared by all workers. No row: closed, no failure.';
+  comment on column tidemark.breaker.failures is 'Connection failures in a row.';
+  comment on column tidemark.breaker.opened_at is 'Since when it is not closed.';
+  comment on column tidemark.breaker.retry_at is 'From when on one probe is let through.';
+  comment on column tidemark.breaker.probe is 'The one attempt to connect that is let through while half open.';
+  comment on column tidemark.breaker.serving is 'Of a fallback: the last session of the source was opened on it.';
+
+  alter table tidemark.stream add column resumes boolean not null default false;
+  comment on column tidemark.stream.resumes is 'It was parked, and has not completed since.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */

@@ -12,6 +12,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import { copyRows, keepError } from '../copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts';
 import type { StreamPlan } from '../stream-plan.ts';
+import { touchLogOf } from '../touch-log.ts';
 import { isPlain, planComparison, type Comparison } from './comparison.ts';
 import { KEYS_AT_ONCE, lookAgain } from './settle.ts';
 
@@ -102,12 +103,13 @@ async function merge(session: Session, { comparison, step }: Attempt, stage: Sta
     batch,
     marked: true,
     mayBeOlder: await hasLaterBatch(session, step.source, step.stream, batch),
+    touchLog: touchLogOf(plan),
   };
   const marks = await stageCounts(session, stage.table);
   const { written, older } = await mergeStage(session, into);
   if (marks.rejected > 0) await quarantineStage(session, into, step.source, step.stream);
   // A rejected row has lost its key, so with one of them absence is not proven.
-  const deleted = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch) : 0;
+  const deleted = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch, touchLogOf(plan)) : 0;
   const { rows } = await session.query<{ n: number }>(`select count(*)::int as n from ${quoteTable(stage.table)}`);
   const staged = rows[0]!.n;
   const superseded = marks.superseded + older;
