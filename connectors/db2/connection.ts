@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { tlsFields, tlsModeOf, type TlsMode } from '../tls.ts';
 
 /**
  * Fields of a connection string can't be quoted for this driver, so each field is checked against what may stand in it:
@@ -31,16 +32,18 @@ export const connectionSchema = z.strictObject({
     .optional()
     .describe('How the password travels; default: as client and server agree. Use TLS, or at least server_encrypt'),
   tls: z
-    .strictObject({
-      mode: z
-        .enum(['disable', 'require', 'verify-full'])
-        .describe('require checks the certificate, verify-full the host name as well; the driver has no mode that checks nothing'),
-      ca: pem.optional().describe('PEM text of the server certificate or its authority; default: the authorities that the driver knows'),
-    })
-    .default({ mode: 'disable' }),
+    .strictObject({ ...tlsFields, ca: pem.optional().describe('PEM text of the server certificate or its authority; default: the authorities that the driver knows') })
+    .optional()
+    .describe('The driver has no mode that checks no certificate: require is verify-ca here'),
 });
 
 export type Db2Connection = z.infer<typeof connectionSchema>;
+
+/** What this connection does; `require` checks the certificate too, since the driver knows no less. */
+export function modeOf({ tls, host: name }: Db2Connection): TlsMode {
+  const mode = tlsModeOf(tls, [name]);
+  return mode === 'require' ? 'verify-ca' : mode;
+}
 
 export interface StringOptions {
   readonly applicationName: string;
@@ -61,11 +64,12 @@ const FETCH_BUFFER_BYTES = 256 * 1024;
 const seconds = (ms: number): string => String(Math.max(1, Math.ceil(ms / 1000)));
 
 function tlsKeywords(connection: Db2Connection, caFile: string | null): string[] {
-  if (connection.tls.mode === 'disable') return [];
+  const mode = modeOf(connection);
+  if (mode === 'disable') return [];
   return [
     'Security=SSL',
     ...(caFile === null ? [] : [`SSLServerCertificate=${caFile}`]),
-    `SSLClientHostnameValidation=${connection.tls.mode === 'verify-full' ? 'Basic' : 'Off'}`,
+    `SSLClientHostnameValidation=${mode === 'verify-full' ? 'Basic' : 'Off'}`,
   ];
 }
 

@@ -79,6 +79,7 @@ const BY_SQLSTATE: Readonly<Record<string, Meaning>> = {
 };
 
 const BY_FAULT: Readonly<Record<NonNullable<NativeError['fault']>, Meaning>> = {
+  row_refused: { code: 'source.row_refused', message: "A row holds what its column's type can't.", hint: 'The rows are read again, and such rows go to quarantine.' },
   driver_load: { code: 'source.driver_missing', message: 'The Db2 driver is installed but cannot be loaded', hint: 'Install it again: node scripts/install-db2.js --force.' },
   rows_missing: { code: 'source.read_interrupted', message: 'The driver could not fetch a row', hint: AGAIN_HINT },
   value_changed: { code: 'source.read_interrupted', message: 'A long value changed while it was read', hint: AGAIN_HINT },

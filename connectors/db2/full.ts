@@ -28,9 +28,9 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
 }
 
 /** See `SourceSession.readPart`. */
-export async function readPart(source: Source, stream: StreamRead, part: Part): Promise<RowRead> {
+export async function readPart(source: Source, stream: StreamRead, part: Part, onReject: 'mark' | 'fail'): Promise<RowRead> {
   const key = stream.key.map((name) => columnNamed(stream, name));
   const range = key.length === 0 ? NO_CONDITION : all(after(source.dialect, key, part.from), upTo(source.dialect, key, part.to));
-  const rows = await source.read(stream, readRequest(source.dialect, stream, [range], []));
-  return { format: 'copy-text', marksRejects: true, stream: rows, rowsRead: () => rows.rowsRead() };
+  const rows = await source.read(stream, readRequest(source.dialect, stream, [range], [], undefined, onReject === 'mark'));
+  return { format: 'copy-text', marksRejects: onReject === 'mark', stream: rows, rowsRead: () => rows.rowsRead() };
 }

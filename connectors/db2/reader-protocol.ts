@@ -49,6 +49,8 @@ export interface ReadRequest {
   readonly columns: readonly ColumnSpec[];
   /** Rows per fetch; 1 fetches row by row, which is how long values come whole. */
   readonly blockRows: number;
+  /** Rows carry the two fields that mark rejected ones; else the first such row fails the read. */
+  readonly marks: boolean;
 }
 
 export type ReaderRequest =
@@ -62,7 +64,7 @@ export interface NativeError {
   readonly sqlcode: number | null;
   readonly sqlstate: string | null;
   /** Set where the reader, not the driver, found the fault. */
-  readonly fault: 'driver_load' | 'rows_missing' | 'value_changed' | 'crash' | null;
+  readonly fault: 'driver_load' | 'rows_missing' | 'value_changed' | 'row_refused' | 'crash' | null;
 }
 
 export interface ServerAnswer {

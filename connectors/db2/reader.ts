@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { Socket } from 'node:net';
 import type { Cell, NativeDatabase, NativeDriver } from './driver.ts';
-import { rowLine } from './row-line.ts';
+import { plainLine, rowLine } from './row-line.ts';
 import { executeRead, executeStatement, ReaderFault } from './statement.ts';
 import { ROWS_FD, type NativeError, type ReaderReply, type ReaderRequest, type ReadRequest } from './reader-protocol.ts';
 
@@ -79,6 +79,13 @@ async function write(text: string): Promise<number> {
   return bytes.length;
 }
 
+/** Throws where the row is to be rejected: the rows are read again with marks. */
+function goodLine(row: readonly Cell[], columns: ReadRequest['columns']): string {
+  const line = plainLine(row, columns);
+  if (line === null) throw new ReaderFault('row_refused');
+  return line;
+}
+
 async function stream(id: number, read: ReadRequest, timeoutSeconds: number): Promise<void> {
   let count = 0;
   let bytes = 0;
@@ -86,7 +93,7 @@ async function stream(id: number, read: ReadRequest, timeoutSeconds: number): Pr
   for await (const block of executeRead(connected(), read, timeoutSeconds, () => reply({ id, event: 'opened' }))) {
     count += block.length;
     for (const row of block) {
-      waiting += rowLine(row, read.columns);
+      waiting += read.marks ? rowLine(row, read.columns) : goodLine(row, read.columns);
       if (waiting.length < CHUNK_BYTES) continue;
       bytes += await write(waiting);
       waiting = '';

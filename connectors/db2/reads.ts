@@ -78,14 +78,14 @@ function selected(dialect: Dialect, stream: StreamRead): Selected {
 }
 
 /** Reads the stream's columns of the rows that meet each condition, one condition after another, ordered by `order`. */
-export function readRequest(dialect: Dialect, stream: StreamRead, conditions: readonly Statement[], order: readonly OrderedColumn[], rowsMax?: number): ReadRequest {
+export function readRequest(dialect: Dialect, stream: StreamRead, conditions: readonly Statement[], order: readonly OrderedColumn[], rowsMax?: number, marks = true): ReadRequest {
   const { list, columns, blockRows } = selected(dialect, stream);
   const limit = rowsMax === undefined ? '' : ` FETCH FIRST ${rowsMax} ROWS ONLY`;
   const statements = conditions.map((condition) => {
     const filter = where(condition);
     return { sql: `SELECT ${list} FROM ${quoteTable(stream.table)}${filter.sql}${orderBy(order)}${limit}${dialect.readSuffix}`, params: filter.params };
   });
-  return { statements, columns, blockRows };
+  return { statements, columns, blockRows, marks };
 }
 
 /** The values of `columns`, as text that binds to the same values again, of the row at `offset` and `rows - 1` after it. */

@@ -97,14 +97,25 @@ function rejectedRow(row: readonly Cell[], columns: readonly ColumnSpec[]): stri
 /** The two marks of a row that is not rejected. */
 const MARKS = `${COPY_NULL}\t${COPY_NULL}\n`;
 
-/** One row as a line of COPY text. A value that broke a rule is left out of the rejected row's values, never shown cut. */
+/** One row as a line of COPY text, with its marks. A value that broke a rule is left out of the rejected row's values, never shown cut. */
 export function rowLine(row: readonly Cell[], columns: readonly ColumnSpec[]): string {
-  let line = '';
+  const fields = fieldsOf(row, columns);
+  return fields === null ? rejectedRow(row, columns) : `${fields}\t${MARKS}`;
+}
+
+/** One row as a line without marks; null where it is to be rejected. */
+export function plainLine(row: readonly Cell[], columns: readonly ColumnSpec[]): string | null {
+  const fields = fieldsOf(row, columns);
+  return fields === null ? null : `${fields}\n`;
+}
+
+function fieldsOf(row: readonly Cell[], columns: readonly ColumnSpec[]): string | null {
+  let line: string | null = null;
   for (const column of columns) {
     const value = row[column.at] ?? null;
     const text = value === null ? COPY_NULL : field(value, row, column);
-    if (text === null) return rejectedRow(row, columns);
-    line += text + '\t';
+    if (text === null) return null;
+    line = line === null ? text : line + '\t' + text;
   }
-  return line + MARKS;
+  return line ?? '';
 }

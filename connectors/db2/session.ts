@@ -1,13 +1,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowRead, SessionOptions, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
 import * as catalog from './catalog.ts';
-import { connectionString, type Db2Connection } from './connection.ts';
+import { connectionString, modeOf, type Db2Connection } from './connection.ts';
 import type { Dialect, Query, ServerSession } from './dialect.ts';
 import { db2 } from './dialect-db2.ts';
 import { derby } from './dialect-derby.ts';
@@ -15,35 +14,13 @@ import { cancelled, fromConnecting, fromNative, fromProbe } from './errors.ts';
 import { planFull, readPart } from './full.ts';
 import { poll, readFrom } from './incremental.ts';
 import { quoteTable } from './names.ts';
+import { probe } from './probe.ts';
 import { NativeFailure, Reader } from './reader-client.ts';
 import type { ServerAnswer } from './reader-protocol.ts';
 import { readSlice } from './slice.ts';
 import type { Source } from './source.ts';
 
 const ROWS_MAX = 10_000;
-
-/**
- * Asks the port before the driver does: a host that is unknown or a port that is closed is told apart at once, where the driver
- * takes seconds and has one code for all.
- */
-function probe(connection: Db2Connection, options: SessionOptions): Promise<void> {
-  const { host, port } = connection;
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host, port });
-    const settle = (outcome: () => void): void => {
-      clearTimeout(timer);
-      options.signal.removeEventListener('abort', onAbort);
-      socket.destroy();
-      outcome();
-    };
-    const timer = setTimeout(() => settle(() => reject(fromProbe(null, host, port))), options.connectTimeoutMs);
-    const onAbort = (): void => settle(() => reject(cancelled()));
-    options.signal.addEventListener('abort', onAbort, { once: true });
-    socket.once('connect', () => settle(resolve));
-    socket.once('error', (error: NodeJS.ErrnoException) => settle(() => reject(fromProbe(error.code ?? 'unknown', host, port))));
-    if (options.signal.aborted) onAbort();
-  });
-}
 
 /** Db2 says `DB2/` and its platform; Derby gives no name at all and its own version. */
 function dialectOf(server: ServerAnswer): Dialect {
@@ -71,7 +48,7 @@ async function openReader(driver: string, connection: Db2Connection, options: Se
   } catch (error) {
     await reader.close();
     if (!(error instanceof NativeFailure)) throw error;
-    throw fromConnecting(error.native, { host, port, tls: connection.tls.mode !== 'disable' });
+    throw fromConnecting(error.native, { host, port, tls: modeOf(connection) !== 'disable' });
   }
 }
 
@@ -94,7 +71,7 @@ export class Db2Session implements SourceSession {
   }
 
   static async open(driver: string, connection: Db2Connection, options: SessionOptions): Promise<Db2Session> {
-    const ca = connection.tls.mode === 'disable' ? undefined : connection.tls.ca;
+    const ca = modeOf(connection) === 'disable' ? undefined : connection.tls?.ca;
     const caFolder = ca === undefined ? null : await mkdtemp(join(tmpdir(), 'tidemark-ca-'));
     const caFile = caFolder === null ? null : join(caFolder, 'authority.pem');
     try {
@@ -122,7 +99,7 @@ export class Db2Session implements SourceSession {
     const two = (value: number): string => String(Math.trunc(value)).padStart(2, '0');
     const warnings = [
       ...(open === null ? ['no EXECUTE on MON_GET_UNIT_OF_WORK and MON_GET_TRANSACTION_LOG: open transactions are not seen, so rows that commit late are found within the overlap only'] : []),
-      ...(this.#connection.tls.mode === 'disable' ? ['tls is off: rows travel unencrypted'] : []),
+      ...(modeOf(this.#connection) === 'disable' ? ['tls is off: rows travel unencrypted'] : []),
     ];
     return {
       product: dialect.product,
@@ -159,8 +136,8 @@ export class Db2Session implements SourceSession {
     return planFull(await this.#source(), stream, limits);
   }
 
-  async readPart(stream: StreamRead, part: Part): Promise<RowRead> {
-    return readPart(await this.#source(), stream, part);
+  async readPart(stream: StreamRead, part: Part, _format: RowFormat, onReject: 'mark' | 'fail' = 'mark'): Promise<RowRead> {
+    return readPart(await this.#source(), stream, part, onReject);
   }
 
   async readSlice(stream: StreamRead, range: SliceBounds): Promise<SliceRead> {

@@ -73,6 +73,20 @@ describeWith({ db2: true, postgres: true }, 'values of db2', () => {
     expect(rows.find((row) => row[3] === null)?.slice(0, 3)).toEqual(['2', 'fine', 'y']);
   });
 
+  test('without marks rows come without their two fields, the empty text first too, and the first row to be refused fails the read', async () => {
+    await database.run('CREATE TABLE unmarked (v varchar(20) NOT NULL PRIMARY KEY, w varchar(20))');
+    await database.run(`INSERT INTO unmarked VALUES ('', ''), ('b', NULL)`);
+    const session = await openSession(database.connection);
+    const stream = await streamOf(session, 'unmarked', null);
+    const whole = { from: null, to: null, rowEstimate: -1 };
+    const good = await session.readPart(stream, whole, 'copy-text', 'fail');
+    expect(good.marksRejects).toBe(false);
+    expect((await readRows(good, 2)).rows).toEqual([['', ''], ['b', null]]);
+    await database.run(`INSERT INTO unmarked VALUES ('c${NUL}', 'x')`);
+    const bad = async () => readRows(await session.readPart(stream, whole, 'copy-text', 'fail'), 2);
+    await expect(bad()).rejects.toMatchObject({ code: 'source.row_refused' });
+  });
+
   test('a text longer than a block holds comes whole, piece by piece', async () => {
     await database.run('CREATE TABLE longs (id int NOT NULL PRIMARY KEY, cl clob(10M))');
     await database.run(`INSERT INTO longs VALUES (1, 'ab€d𝄞7'), (2, NULL)`);
