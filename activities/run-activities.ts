@@ -187,7 +187,7 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
   const streams = await chosenStreams(engine, request);
   const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source, request)]));
   const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
-  const changed = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open));
+  const changed = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open), 'sync');
   const complete = open.filter((stream) => !changed.includes(stream));
   await settle(engine, request, streams, held, complete);
   const waiting = request.trigger === 'window' ? await engine.destination.session('looking for a waiting run', (session) => listWaitingRuns(session, request.source)) : [];

@@ -7,7 +7,8 @@ import { copyInSql, prepareStage } from '../destinations/postgres/stage.ts';
 import { copyRows, keepError, type Copied } from './copy-rows.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Part } from '../schemas/position.ts';
-import { loadKeys, loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
+import { loadKeys, loadPlan, withSource, type Engine, type OnProgress, type OpenedSource } from './engine.ts';
+import { requireReached } from './fallback-reach.ts';
 import { stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
 import type { MaskKeys } from './masks/mask-key.ts';
@@ -79,12 +80,15 @@ type Way = 'direct' | 'staged' | 'lenient';
 
 async function copyOneWay(attempt: PartAttempt, part: Part, way: Way): Promise<CopiedPart> {
   const { engine, plan, step, signal } = attempt;
-  return withSource(engine, step.source, signal, async (source) => {
+  const copy = async (source: OpenedSource): Promise<CopiedPart> => {
+    const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
+    await requireReached(source, plan.read, seal.openPosition(attempt.building.position));
     const openRead = async () => keepError(await source.readPart(plan.read, part, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
     const { open, read: rows } = await readInOrder(engine.destination, step, attempt.open, signal, openRead);
     attempt.open = open;
     return way === 'direct' && !rows.marksRejects ? copyDirect(attempt, rows) : stagePart(attempt, rows, way === 'lenient');
-  });
+  };
+  return withSource(engine, step.source, signal, copy, 'sync');
 }
 
 /** Rows must be looked at first: for rules and transforms, or since the source does not enforce the key, so that copies of it must be told apart before the key is built. */

@@ -7,11 +7,25 @@ import { parseMaskKey, type MaskKeys } from './masks/mask-key.ts';
 import { positionSeal, type PositionSeal } from './masks/sealed-position.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
+/** Which of a source's connections may be used. A sync may read from the fallback; whatever may act on rows that a replica does not have yet may not. */
+export type SourceUse = 'sync' | 'primary only';
+
+/** A session on one of the connections of a source. */
+export interface OpenedSource extends SourceSession {
+  /** Absent: the primary. */
+  readonly connection?: 'primary' | 'fallback';
+  /** Told of the error that ended its use, for the source's breaker; returns the error to go on with. */
+  failed?(error: unknown): Promise<unknown>;
+}
+
 /** What the steps of the pipeline work with; wired by a worker, or by a test. */
 export interface Engine {
   readonly destination: Destination;
-  /** Opens a session on a source by its id, with its settings as applied and its secrets as the environment has them now. The caller closes it. */
-  openSource(sourceId: string, signal: AbortSignal): Promise<SourceSession>;
+  /**
+   * Opens a session on a source by its id, with its settings as applied and its secrets as the environment has them now. The caller closes it.
+   * Throws `source.breaker_open` at once, without a connection, where the source could not be reached of late. Default use: `primary only`.
+   */
+  openSource(sourceId: string, signal: AbortSignal, use?: SourceUse): Promise<OpenedSource>;
   /** The texts of a source's mask keys by name, as the worker's environment and files have them now; undefined for one that is not there. */
   readKeys(sourceId: string): Promise<ReadonlyMap<string, string | undefined>>;
   /** Rows that commit together at most; a stream's own setting may be lower. */
@@ -42,10 +56,12 @@ export async function loadSeal(engine: Engine, plan: StreamPlan): Promise<Positi
 }
 
 /** Runs `work` with a session on the source and closes it whatever happens. */
-export async function withSource<T>(engine: Engine, sourceId: string, signal: AbortSignal, work: (source: SourceSession) => Promise<T>): Promise<T> {
-  const source = await engine.openSource(sourceId, signal);
+export async function withSource<T>(engine: Engine, sourceId: string, signal: AbortSignal, work: (source: OpenedSource) => Promise<T>, use: SourceUse = 'primary only'): Promise<T> {
+  const source = await engine.openSource(sourceId, signal, use);
   try {
     return await work(source);
+  } catch (error) {
+    throw source.failed === undefined ? error : await source.failed(error);
   } finally {
     await source.close();
   }

@@ -45,7 +45,7 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
   if (known !== null) return known;
   const base = await readBase(engine, step);
   const keys = await loadKeys(engine, plan);
-  return withSource(engine, step.source, signal, async (source) => {
+  const read = async (source: SourceSession): Promise<Extracted> => {
     const attempt: Attempt = { engine, plan, keys, step, open, base, signal, onProgress };
     try {
       return await stageRange(attempt, source, open.lenient);
@@ -56,7 +56,8 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
     return stageRange(attempt, source, true).catch((error: unknown) => {
       throw destinationError(error, 'staging a batch');
     });
-  });
+  };
+  return withSource(engine, step.source, signal, read, 'sync');
 }
 
 interface Attempt {

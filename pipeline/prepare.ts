@@ -5,7 +5,8 @@ import { TidemarkError } from '../schemas/errors.ts';
 import { startBuild } from './build.ts';
 import { buildStart, readDecisions } from './decisions.ts';
 import { masksOfTarget } from '../destinations/postgres/generation.ts';
-import { loadKeys, withSource, type Engine } from './engine.ts';
+import { loadKeys, withSource, type Engine, type OpenedSource } from './engine.ts';
+import { requireWatermarkReached } from './fallback-reach.ts';
 import { faultPoint } from './fault-point.ts';
 import { maskFingerprint } from './masks/masking.ts';
 import { makeStreamPlan, type StreamPlan } from './stream-plan.ts';
@@ -28,7 +29,8 @@ export type Prepared =
  */
 export async function prepareStream(engine: Engine, step: PrepareStep, capabilities: Capabilities, partRowsMax: number, signal: AbortSignal): Promise<Prepared> {
   const stream = await requireStream(engine, step.source, step.stream);
-  return withSource(engine, step.source, signal, async (source) => {
+  const prepare = async (source: OpenedSource): Promise<Prepared> => {
+    await requireWatermarkReached(engine, source, step.source, step.stream);
     const decisions = await engine.destination.session('looking for decisions', (session) => readDecisions(session, step.source, step.stream));
     const plan = await settlePlan(engine, stream, source, capabilities, step.full || decisions.reset);
     const watermark = await readWatermark(engine.destination, step.source, step.stream);
@@ -39,7 +41,8 @@ export async function prepareStream(engine: Engine, step: PrepareStep, capabilit
     }
     const building = await startBuild(engine, source, plan, partRowsMax, buildStart(decisions, plan.strategy, step.full));
     return { action: 'build', generation: building.generation, parts: building.openParts, catchUp: plan.strategy === 'incremental', notes: plan.notes };
-  });
+  };
+  return withSource(engine, step.source, signal, prepare, 'sync');
 }
 
 async function settlePlan(engine: Engine, stream: CatalogStream, source: SourceSession, capabilities: Capabilities, full: boolean): Promise<StreamPlan> {

@@ -49,6 +49,8 @@ export const ERROR_CODES = {
   'source.too_many_connections': { retry: 'unreachable', exit: 1 },
   'source.sessions_busy': { retry: 'throttled', exit: 1 },
   'source.breaker_open': { retry: 'unreachable', exit: 1 },
+  'source.replica_behind': { retry: 'transient', exit: 1 },
+  'source.fallback_unusable': permanent(),
   'source.outside_read_window': { retry: 'throttled', exit: 1 },
   'source.auth_failed': permanent(),
   'source.database_missing': permanent(),

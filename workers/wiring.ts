@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises';
-import type { Capabilities, SourceSession } from '../connectors/connector.ts';
+import type { Capabilities } from '../connectors/connector.ts';
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
 import { findManifest } from '../connectors/registry.ts';
 import { findSource } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
-import { SessionLeases, type SessionLease } from '../destinations/postgres/session-lease.ts';
+import { SessionLeases } from '../destinations/postgres/session-lease.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { KeySources, SourceSettings } from '../schemas/settings.ts';
+import { openGuarded } from './source-access.ts';
 
 /** Rows that commit together at most. */
 export const BATCH_ROWS_MAX = 500_000;
@@ -18,20 +19,11 @@ export const PART_ROWS_MAX = 2_000_000;
 /** The engine of a worker: one destination, sources opened by their id from the catalog. */
 export function createEngine(destination: Destination, variables: () => Variables): Engine {
   const leases = new SessionLeases(destination);
+  const connect = (settings: SourceSettings, signal: AbortSignal) => connectSource(settings, { variables: variables(), signal, onSecret: registerSecret });
   return {
     destination,
     batchRowsMax: BATCH_ROWS_MAX,
-    async openSource(sourceId, signal) {
-      const settings = await readSettings(destination, sourceId);
-      const lease = await leases.acquire(sourceId, settings.sessionsMax, signal);
-      try {
-        const session = await connectSource(settings, { variables: variables(), signal: AbortSignal.any([signal, lease.lost]), onSecret: registerSecret });
-        return releasing(session, lease);
-      } catch (error) {
-        await lease.release();
-        throw error;
-      }
-    },
+    openSource: (sourceId, signal, use = 'primary only') => openGuarded({ destination, leases, connect }, sourceId, signal, use),
     async readKeys(sourceId) {
       const { keys = {} } = await readSettings(destination, sourceId);
       return new Map(await Promise.all(Object.entries(keys).map(async ([name, from]) => [name, await readKey(from, variables())] as const)));
@@ -44,12 +36,6 @@ async function readKey(from: KeySources[string], variables: Variables): Promise<
   const text = 'env' in from ? variables[from.env] : await readFile(from.file, 'utf8').catch(() => undefined);
   if (text !== undefined && text.trim() !== '') registerSecret(text.trim());
   return text;
-}
-
-/** The session, whose end is the end of its lease. */
-function releasing(session: SourceSession, lease: SessionLease): SourceSession {
-  const close = session.close.bind(session);
-  return Object.assign(session, { close: () => close().finally(() => lease.release()) });
 }
 
 export async function readCapabilities(destination: Destination, sourceId: string): Promise<Capabilities> {

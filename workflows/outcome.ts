@@ -16,8 +16,11 @@ export function errorOf(failure: unknown): ErrorInfo {
   return { code: 'internal.unexpected', message: 'Something unexpected failed.', hint: "The worker's log has the place where it happened." };
 }
 
-/** Nobody has to do anything about these: the next run finds a session, or the hours in which the source may be read. */
-const PASSES: readonly ErrorCode[] = ['source.sessions_busy', 'source.outside_read_window'];
+/**
+ * These pass by themselves: the next run finds a session, the hours in which the source may be read, a replica that has caught up, or the primary
+ * in the place of a fallback that can't be used.
+ */
+const PASSES: readonly ErrorCode[] = ['source.sessions_busy', 'source.outside_read_window', 'source.replica_behind', 'source.fallback_unusable'];
 
 /** How a stream stands after an error that outlasted its retries. A source that can't be reached never parks a stream. */
 export function statusAfter(error: ErrorInfo): StreamStatus {

@@ -6,7 +6,7 @@ import { type Mark, parsePosition, readState } from './position.ts';
 import { newRows } from './range.ts';
 import { literal, loadRelation, type Relation } from './relation.ts';
 import { alwaysScanned, mayBeScanned, startOf } from './run-start.ts';
-import { outsideOrder, readSnapshot, type Snapshot } from './snapshot.ts';
+import { outsideOrder, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
 
 /**
  * False only where it is certain. First without touching the table: if no transaction was begun or ended anywhere on the
@@ -20,7 +20,10 @@ export async function mayHaveNew(client: PostgresClient, stream: StreamRead, pos
 
   const relation = await loadRelation(client, stream);
   const state = parsePosition(position, relation, where);
-  if (state.run !== null || !relation.hasXmin) return true;
+  if (state.run !== null || !relation.hasXmin) {
+    trustMark(state.mark, snapshot, where);
+    return true;
+  }
   const from = await startOf(client, state.mark, snapshot, relation);
   if (from.since === null || from.fresh.length > 0) return true;
   if (relation.order === null) return countChanged(client, relation, state.mark, from.since);
@@ -48,5 +51,7 @@ function nothingWritten(client: PostgresClient, stream: StreamRead, position: Po
   if (position.server !== client.server.identity || position.table !== stream.table.identity) return false;
   const state = readState(position);
   if (state === null || state.run !== null || !state.mark.versions || mayBeScanned(state.mark, snapshot.at)) return false;
+  // A standby's snapshot does not tell which transactions are in progress.
+  if (snapshot.standby && state.mark.wal !== snapshot.wal) return false;
   return fingerprint({ ...state.mark, text: state.mark.snapshot }) === fingerprint(snapshot);
 }

@@ -61,6 +61,12 @@ export interface Bounds {
   readonly outsideRows: string;
 }
 
+/** The snapshot's xmin, where transactions from it on may be in progress. */
+function oldestOf(snapshot: string): string | null {
+  const [xmin = '0', xmax = '0'] = snapshot.split(':');
+  return xmin === xmax ? null : xmin;
+}
+
 const xmaxOf = (snapshot: string): bigint => BigInt(snapshot.split(':')[1] ?? '0');
 
 const microseconds = (time: string): string => `(extract(epoch FROM ${time}) * 1000000)::int8`;
@@ -106,7 +112,10 @@ export async function readSnapshot(client: PostgresClient, where: string): Promi
     CASE WHEN pg_is_in_recovery() THEN (SELECT lpad(upper(to_hex(timeline_id)), 8, '0') FROM pg_control_checkpoint()) ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline
     FROM (SELECT ${current} AS snapshot) s`);
   const text = row.snapshot ?? '';
-  return { asOf: row.as_of ?? '', at: row.at ?? '0', text, since: row.oldest ?? xmaxOf(text).toString(), openXids: row.oldest !== null, started: row.started ?? '', wal: row.wal ?? '0', timeline: row.timeline ?? null, standby: row.standby === 't' };
+  const standby = row.standby === 't';
+  // A snapshot of a standby does not list the transactions in progress, only the oldest of them.
+  const oldest = standby ? oldestOf(text) : (row.oldest ?? null);
+  return { asOf: row.as_of ?? '', at: row.at ?? '0', text, since: oldest ?? xmaxOf(text).toString(), openXids: oldest !== null, started: row.started ?? '', wal: row.wal ?? '0', timeline: row.timeline ?? null, standby };
 }
 
 /** Upper bound of a run that starts in this snapshot, and the lower bound of the next one. */
@@ -196,14 +205,14 @@ export interface Trust {
 }
 
 /**
- * Throws `source.history_lost` where the source has gone back behind the mark, `source.read_interrupted` on a standby that
+ * Throws `source.history_lost` where the source has gone back behind the mark, `source.replica_behind` on a standby that
  * has not come as far yet.
  */
 export function trustMark(mark: Mark, snapshot: Snapshot, where: string): Trust {
   const now = xmaxOf(snapshot.text);
   if (xmaxOf(mark.snapshot) > now || BigInt(mark.wal) > BigInt(snapshot.wal)) {
     if (snapshot.standby) {
-      throw new TidemarkError('source.read_interrupted', `${where}: this standby is behind the server that was read last.`, { hint: 'It is tried again; check the replication lag.' });
+      throw new TidemarkError('source.replica_behind', `${where}: this standby has not come as far yet as the last read.`, { hint: 'It is read as soon as it has caught up; check the replication lag.' });
     }
     throw historyLost(`${where}: the source has gone back in time: it was restored, or a copy of it took over.`);
   }

@@ -128,7 +128,7 @@ describe('what a failure means', () => {
     expect(errorOf(asActivityFailure(new TimeoutFailure('timed out', undefined, TimeoutType.HEARTBEAT))).hint).toContain('tidemark worker');
   });
 
-  const passing = ['source.sessions_busy', 'source.outside_read_window'];
+  const passing = ['source.sessions_busy', 'source.outside_read_window', 'source.replica_behind', 'source.fallback_unusable'];
 
   test.each(codes)('%s parks a stream unless the source can’t be reached now or its history is lost', (code) => {
     const expected = code === 'source.history_lost' ? 'history_lost' : ERROR_CODES[code].retry === 'unreachable' || passing.includes(code) ? 'skipped' : 'parked';

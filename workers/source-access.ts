@@ -1,0 +1,143 @@
+/**
+ * How workers come to a source: past its breaker, on its primary connection or, while that one's breaker is open, on its fallback. An attempt to
+ * connect that fails because the source can't be reached counts, and so does a session that is lost while it is used.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SourceSession } from '../connectors/connector.ts';
+import { askBreaker, endProbe, findGuardedSource, noteFailure, noteSuccess, type BreakerRow, type ConnectionName, type Guarded } from '../destinations/postgres/breaker.ts';
+import { newToken, type Destination } from '../destinations/postgres/destination.ts';
+import type { SessionLease, SessionLeases } from '../destinations/postgres/session-lease.ts';
+import type { OpenedSource, SourceUse } from '../pipeline/engine.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import type { SourceSettings } from '../schemas/settings.ts';
+import { breakerOpen, fallbackUnusable, isConnectionFailure, requireReplica } from './fallback.ts';
+
+/** Once a probe has succeeded the source is most likely back: a step waits this long for the end of the next one rather than give up. */
+const SETTLE_MS = 5_000;
+const SETTLE_POLL_MS = 100;
+
+export interface SourceAccessDeps {
+  readonly destination: Destination;
+  readonly leases: SessionLeases;
+  connect(settings: SourceSettings, signal: AbortSignal): Promise<SourceSession>;
+}
+
+interface Access {
+  readonly settings: SourceSettings;
+  readonly breakers: readonly BreakerRow[];
+  /** When the breakers were read, by the destination's clock. */
+  readonly now: string;
+}
+
+interface Pass {
+  readonly guarded: Guarded;
+  /** Of a probe; null where the breaker is closed. */
+  readonly token: string | null;
+}
+
+/** Opens a session on a source of the catalog; its end frees its place among `sessions_max`. See {@link Engine.openSource}. */
+export async function openGuarded(deps: SourceAccessDeps, sourceId: string, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
+  const access = await readAccess(deps.destination, sourceId);
+  const names = connectionsFor(access, use);
+  if (names.every((name) => isShut(access, name))) throw breakerOpen(access.settings, access.breakers, use);
+  const lease = await deps.leases.acquire(sourceId, access.settings.sessionsMax, signal);
+  try {
+    const opened = await openFirst(deps, access, names, AbortSignal.any([signal, lease.lost]), use);
+    return releasing(opened, lease);
+  } catch (error) {
+    await lease.release();
+    throw error;
+  }
+}
+
+async function readAccess(destination: Destination, sourceId: string): Promise<Access> {
+  const access = await destination.session('reading the catalog', (session) => findGuardedSource(session, sourceId));
+  if (access !== null) return access;
+  throw new TidemarkError('usage.unknown_source', `There is no source ${sourceId} in the catalog.`, { hint: 'Run tidemark apply first.' });
+}
+
+function connectionsFor({ settings }: Access, use: SourceUse): readonly ConnectionName[] {
+  return settings.fallback !== null && use === 'sync' ? ['primary', 'fallback'] : ['primary'];
+}
+
+/** No probe is due, nor will one be within moments. */
+function isShut({ breakers }: Access, connection: ConnectionName): boolean {
+  const row = breakers.find((each) => each.connection === connection);
+  return row !== undefined && row.state !== 'closed' && !row.due && !row.settling;
+}
+
+/** The first connection that lets a session through. A probe that fails is no reason to fail where the next connection may do. */
+async function openFirst(deps: SourceAccessDeps, access: Access, names: readonly ConnectionName[], signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
+  for (const [index, connection] of names.entries()) {
+    const pass = await passBreaker(deps, access, connection, signal);
+    if (pass === null) continue;
+    try {
+      return await connectThrough(deps, access, pass, signal);
+    } catch (error) {
+      if (pass.token === null || index + 1 === names.length || !isConnectionFailure(error)) throw error;
+    }
+  }
+  throw breakerOpen(access.settings, (await readAccess(deps.destination, access.settings.id)).breakers, use);
+}
+
+/** Null where nobody may connect now. */
+async function passBreaker({ destination }: SourceAccessDeps, access: Access, connection: ConnectionName, signal: AbortSignal): Promise<Pass | null> {
+  const guarded = { source: access.settings.id, connection };
+  const row = access.breakers.find((each) => each.connection === connection);
+  if (row === undefined || row.state === 'closed') return { guarded, token: null };
+  const token = newToken();
+  for (let waited = 0; ; waited += SETTLE_POLL_MS) {
+    const answer = await destination.session('asking a breaker', (session) => askBreaker(session, guarded, token));
+    if (answer !== 'open') return { guarded, token: answer === 'probe' ? token : null };
+    if (waited >= SETTLE_MS || !(await isSettling(destination, guarded))) return null;
+    await sleep(SETTLE_POLL_MS, undefined, { signal });
+  }
+}
+
+async function isSettling(destination: Destination, { source, connection }: Guarded): Promise<boolean> {
+  const access = await readAccess(destination, source);
+  const row = access.breakers.find((each) => each.connection === connection);
+  return row === undefined || row.state === 'closed' || row.settling || row.due;
+}
+
+async function connectThrough(deps: SourceAccessDeps, access: Access, pass: Pass, signal: AbortSignal): Promise<OpenedSource> {
+  const { settings, breakers } = access;
+  const { guarded, token } = pass;
+  const { destination } = deps;
+  const onFallback = guarded.connection === 'fallback';
+  let session: SourceSession;
+  try {
+    session = await deps.connect(onFallback ? { ...settings, connection: settings.fallback ?? {} } : settings, signal);
+  } catch (error) {
+    await countFailedAttempt(deps, settings, pass, error);
+    throw onFallback ? fallbackUnusable(settings.id, error) : error;
+  }
+  try {
+    if (onFallback) await requireReplica(destination, settings.id, session);
+    const before = breakers.find((row) => row.connection === guarded.connection);
+    const served = breakers.some((row) => row.serving);
+    if (token !== null || served !== onFallback || (before?.failures ?? 0) > 0) await noteSuccess(destination, guarded, settings.breaker, token);
+    return Object.assign(session, { connection: guarded.connection, failed: (error: unknown) => afterUse(destination, access, guarded, error) });
+  } catch (error) {
+    await session.close();
+    if (token !== null) await destination.session('giving a probe up', (held) => endProbe(held, guarded, token)).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function countFailedAttempt({ destination }: SourceAccessDeps, settings: SourceSettings, { guarded, token }: Pass, error: unknown): Promise<void> {
+  if (isConnectionFailure(error)) await noteFailure(destination, guarded, settings.breaker, { code: error.code, openedAt: null });
+  else if (token !== null) await destination.session('giving a probe up', (session) => endProbe(session, guarded, token));
+}
+
+/** Counts a session that was lost in use. That it could not be counted is no news beside the error itself. */
+async function afterUse(destination: Destination, { settings, now }: Access, guarded: Guarded, error: unknown): Promise<unknown> {
+  if (isConnectionFailure(error)) await noteFailure(destination, guarded, settings.breaker, { code: error.code, openedAt: now }).catch(() => undefined);
+  return guarded.connection === 'fallback' ? fallbackUnusable(settings.id, error) : error;
+}
+
+/** The session, whose end is the end of its lease. */
+function releasing(session: OpenedSource, lease: SessionLease): OpenedSource {
+  const close = session.close.bind(session);
+  return Object.assign(session, { close: () => close().finally(() => lease.release()) });
+}
