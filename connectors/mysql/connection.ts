@@ -1,10 +1,11 @@
 /** One mysql2 connection: opened with its session pinned, asked for text, cancelled at the server, ended within bounds. */
-import { isIP, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import mysql from 'mysql2';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
 import { asTidemarkError } from './errors.ts';
 import type { MysqlConnection } from './connection-schema.ts';
+import { assertIdentity, connectError, driverTls, nameAddress } from './tls.ts';
 
 /** A row of a question to the catalog or the clock: the server's text, never a JavaScript number or Date. */
 export type TextRow = readonly (string | null)[];
@@ -17,20 +18,8 @@ const LOCK_WAIT_TIMEOUT_S = 30;
 /** Beyond this many bytes ORDER BY ignores the rest of a text; the default of 1024 would page long keys wrongly. */
 const SORT_LENGTH_BYTES = 65_536;
 
-function tlsOptions(connection: MysqlConnection): mysql.SslOptions | undefined {
-  const { tls, host } = connection;
-  if (tls.mode === 'disable') return undefined;
-  const verify = tls.mode === 'verify-full';
-  if (verify && isIP(host) !== 0) {
-    throw new TidemarkError('source.tls_failed', `tls.mode verify-full checks the server's name, but host is an address (${host}).`, {
-      hint: 'Write the host name that stands in the server\'s certificate.',
-    });
-  }
-  return { rejectUnauthorized: verify, verifyIdentity: verify, minVersion: 'TLSv1.2', ...(tls.ca === undefined ? {} : { ca: tls.ca }) };
-}
-
 function driverOptions(connection: MysqlConnection, options: SessionOptions): mysql.ConnectionOptions {
-  const ssl = tlsOptions(connection);
+  const ssl = driverTls(connection);
   return {
     host: connection.host,
     port: connection.port,
@@ -93,6 +82,7 @@ function openDriver(connection: MysqlConnection, options: SessionOptions): Promi
   return new Promise((resolve, reject) => {
     options.signal.throwIfAborted();
     const driver = mysql.createConnection(driverOptions(connection, options));
+    nameAddress(socketOf(driver), connection);
     const onAbort = (): void => {
       cut(driver);
       reject(new TidemarkError('source.read_interrupted', `Connecting to ${address} was cancelled.`));
@@ -104,7 +94,7 @@ function openDriver(connection: MysqlConnection, options: SessionOptions): Promi
       driver.on('error', () => undefined);
       if (error === null) return resolve(driver);
       cut(driver);
-      reject(asTidemarkError(error, address));
+      reject(connectError(error, socketOf(driver), address));
     });
   });
 }
@@ -167,6 +157,7 @@ export async function openConnection(connection: MysqlConnection, options: Sessi
   // Whatever answered the login must also answer the first questions in that time.
   const timer = setTimeout(() => { cut(driver); }, options.connectTimeoutMs);
   try {
+    assertIdentity(socketOf(driver), connection);
     const [facts] = await ask(driver, 'SELECT VERSION(), CONNECTION_ID()');
     const version = facts?.[0] ?? '';
     const threadId = Number(facts?.[1] ?? '0');

@@ -3,7 +3,8 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
-import { type PostgresConnection, tlsModeOf } from './connection.ts';
+import { nodeTlsOptions, tlsModeOf } from '../tls.ts';
+import type { PostgresConnection } from './connection.ts';
 import { toTidemarkError } from './errors.ts';
 
 /** A result row: the server's text of each column, null for NULL. */
@@ -216,7 +217,6 @@ export function cancelled(cause?: unknown): TidemarkError {
 }
 
 function driverSettings(connection: PostgresConnection, options: SessionOptions, socket: Socket): pg.ClientConfig {
-  const mode = tlsModeOf(connection);
   return {
     host: connection.host,
     port: connection.port,
@@ -225,7 +225,7 @@ function driverSettings(connection: PostgresConnection, options: SessionOptions,
     // A function, so that the driver neither keeps the password in its settings nor looks for one in the environment.
     password: () => connection.password ?? '',
     // `host` is what the certificate is checked against: the driver hands over a socket that is already connected.
-    ssl: mode === 'disable' ? false : ({ host: connection.host, ca: connection.tls?.ca, rejectUnauthorized: mode === 'verify-full', minVersion: 'TLSv1.2' }),
+    ssl: nodeTlsOptions(tlsModeOf(connection.tls, [connection.host]), connection.host, connection.tls?.ca) ?? false,
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs,
     keepAlive: true,

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-
-/** How the connection is protected. Nothing falls back to a weaker mode by itself. */
-export const TLS_MODES = ['disable', 'require', 'verify-full'] as const;
+import { tlsSchema } from '../tls.ts';
 
 const identifier = z.string().min(1).max(63);
 
@@ -13,25 +11,7 @@ export const connectionSchema = z.strictObject({
   user: identifier,
   password: z.string().optional().describe('Leave out where the server trusts the user or checks the peer'),
   schema: identifier.optional().describe("Searched first for tables named without a schema; default: the user's search_path"),
-  tls: z
-    .strictObject({
-      mode: z
-        .enum(TLS_MODES)
-        .describe('verify-full checks the certificate and the host name; require only encrypts; default: disable on this machine, verify-full elsewhere'),
-      ca: z.string().min(1).optional().describe('PEM text of the certificate authority'),
-    })
-    .optional(),
+  tls: tlsSchema.optional(),
 });
 
 export type PostgresConnection = z.infer<typeof connectionSchema>;
-
-export type TlsMode = (typeof TLS_MODES)[number];
-
-/** `disable` where no network is crossed, else `verify-full`. */
-export function tlsModeOf(connection: PostgresConnection): TlsMode {
-  return connection.tls?.mode ?? (isThisMachine(connection.host) ? 'disable' : 'verify-full');
-}
-
-function isThisMachine(host: string): boolean {
-  return host.startsWith('/') || host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
-}

@@ -1,4 +1,5 @@
 import { TidemarkError, type ErrorCode } from '../../schemas/errors.ts';
+import { tlsError, tlsFaultOf, type TlsFault } from '../tls.ts';
 
 interface Meaning {
   readonly code: ErrorCode;
@@ -75,12 +76,11 @@ const SOCKET_CODES: Readonly<Record<string, Meaning>> = {
   EPIPE: { code: 'source.connection_lost', message: 'The connection to the server broke.' },
 };
 
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_(GET|VERIFY)|HOSTNAME_MISMATCH|INVALID_CA|ERR_OSSL)/;
+/** What the driver says without a code where the server has no TLS, or answers something else. */
+const TLS_TEXTS: readonly (readonly [RegExp, TlsFault])[] = [[/does not support SSL/, 'no_tls'], [/SSL connection|SSL\/TLS/, 'handshake']];
 
 /** Errors of the driver's own that carry no code; told apart by their fixed texts. */
 const DRIVER_TEXTS: readonly (readonly [RegExp, Meaning])[] = [
-  [/does not support SSL/, { code: 'source.tls_failed', message: 'The server offers no TLS.', hint: 'Switch TLS on at the server, or set connection.tls.mode: disable.' }],
-  [/SSL connection|SSL\/TLS/, { code: 'source.tls_failed', message: 'The TLS handshake failed.' }],
   [/timeout expired|timeout exceeded/, SOCKET_CODES.ETIMEDOUT as Meaning],
   [/^SASL|password must be a string/i, SQLSTATES['28P01'] as Meaning],
   [/authentication/i, { code: 'source.auth_failed', message: 'The server asks for a way of authentication that is not supported.' }],
@@ -93,17 +93,23 @@ const DRIVER_TEXTS: readonly (readonly [RegExp, Meaning])[] = [
  */
 export function toTidemarkError(error: unknown, where: string): TidemarkError {
   if (error instanceof TidemarkError) return error;
+  const fault = faultOf(error);
+  if (fault !== null) return tlsError(fault, where, error);
   const meaning = meaningOf(error);
   return new TidemarkError(meaning.code, `${where}: ${meaning.message}`, { hint: meaning.hint, cause: error });
+}
+
+function faultOf(error: unknown): TlsFault | null {
+  const code = codeOf(error);
+  if (code !== '') return tlsFaultOf(code);
+  const text = error instanceof Error ? error.message : '';
+  return TLS_TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? null;
 }
 
 function meaningOf(error: unknown): Meaning {
   const code = codeOf(error);
   const known = SQLSTATES[code] ?? SOCKET_CODES[code];
   if (known) return known;
-  if (TLS_CODE.test(code)) {
-    return { code: 'source.tls_failed', message: `The server's certificate was not accepted (${code}).`, hint: 'Check connection.host against the certificate, and connection.tls.ca.' };
-  }
   if (/^[0-9A-Z]{5}$/.test(code)) {
     return SQLSTATE_CLASSES[code.slice(0, 2)] ?? { code: 'source.query_failed', message: `The statement failed with SQLSTATE ${code}.` };
   }
