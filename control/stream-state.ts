@@ -1,5 +1,6 @@
 /** How a stream stands, decided from what the destination keeps of it. Pure. */
-import { ERROR_CODES, type ErrorInfo } from '../schemas/errors.ts';
+import { shellWord, streamWords } from '../schemas/command-words.ts';
+import { ERROR_CODES, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
 import type { StreamStatus } from '../schemas/run.ts';
 
 /** The last run of a stream. Times are seconds since the epoch by the destination's clock. */
@@ -33,6 +34,8 @@ export interface StreamFacts {
   readonly quarantined: number;
   /** Warnings of its plan. */
   readonly notes: readonly string[];
+  /** Planned steps that wait for a decision. */
+  readonly waiting?: readonly { readonly id: string; readonly action: string }[];
 }
 
 export interface StreamState {
@@ -46,13 +49,28 @@ export interface StreamState {
 export function stateOf(facts: StreamFacts): StreamState {
   if (!facts.enabled) return { status: 'disabled', error: null, next: null };
   if (facts.sourcePaused || facts.streamPaused) {
-    return { status: 'paused', error: facts.parked, next: facts.sourcePaused ? `tidemark resume ${word(facts.source)}` : `tidemark resume ${streamWords(facts)}` };
+    return { status: 'paused', error: facts.parked, next: facts.sourcePaused ? `tidemark resume ${shellWord(facts.source)}` : `tidemark resume ${streamWords(facts)}` };
   }
   if (facts.last?.status === 'running') return { status: 'running', error: null, next: null };
   const held = heldError(facts);
-  if (held !== null) return unwell(held.code === 'source.history_lost' ? 'history_lost' : 'parked', held, held.code === 'source.history_lost' ? `tidemark sync ${streamWords(facts)} --full` : `tidemark retry ${streamWords(facts)}`);
+  if (held !== null) return heldState(facts, held);
   if (isComplete(facts)) return { status: 'completed', error: null, next: null };
   return incomplete(facts);
+}
+
+/** Errors that end with a decision, by the planned step that is to be decided. */
+const DECIDED_BY: Partial<Record<ErrorCode, string>> = { 'target.shrinks': 'swap', 'target.deletes_above_cap': 'delete', 'source.history_lost': 'reset' };
+
+function heldState(facts: StreamFacts, held: ErrorInfo): StreamState {
+  const lost = held.code === 'source.history_lost';
+  const status = lost ? 'history_lost' : 'parked';
+  const action = DECIDED_BY[held.code];
+  const step = facts.waiting?.find((each) => each.action === action);
+  if (step !== undefined) return { ...unwell(status, held, `tidemark approve ${step.id}, or tidemark reject ${step.id}`), next: `tidemark approve ${step.id}` };
+  if (action !== undefined && !lost && facts.parked === null) {
+    return unwell('skipped', { code: 'run.incomplete', message: 'Its last run stopped for a decision, which has been made.', hint: 'The next run carries it out.' }, `tidemark sync ${streamWords(facts)}`);
+  }
+  return unwell(status, held, lost ? `tidemark reset ${streamWords(facts)}` : `tidemark retry ${streamWords(facts)}`);
 }
 
 /** What a stream waits for a person with: parked in the catalog, or stopped together with its source in its last run. */
@@ -82,7 +100,8 @@ function incomplete(facts: StreamFacts): StreamState {
   if (error.code === 'source.outside_read_window') return { status: 'skipped', error, next: null };
   const cannotReach = ERROR_CODES[error.code].retry === 'unreachable';
   const byItself = cannotReach && facts.scheduled ? { ...error, hint: joined(error.hint, 'It goes on by itself once the source answers.') } : error;
-  return unwell('skipped', byItself, cannotReach ? `tidemark check ${word(facts.source)}` : command);
+  if (error.code === 'source.breaker_open') return unwell('skipped', error, `tidemark resume ${shellWord(facts.source)} --force`);
+  return unwell('skipped', byItself, cannotReach ? `tidemark check ${shellWord(facts.source)}` : command);
 }
 
 function unwell(status: StreamStatus, error: ErrorInfo, next: string): StreamState {
@@ -126,13 +145,4 @@ function rows(count: number): string {
 
 function grouped(count: number): string {
   return count.toLocaleString('en-US');
-}
-
-function streamWords(facts: Pick<StreamFacts, 'source' | 'stream'>): string {
-  return `${word(facts.source)} --stream ${word(facts.stream)}`;
-}
-
-/** A name as a shell takes it. */
-function word(name: string): string {
-  return /^[\w.:@/][\w.:@/-]*$/.test(name) ? name : `'${name.replaceAll("'", String.raw`'\''`)}'`;
 }

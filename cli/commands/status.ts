@@ -1,3 +1,4 @@
+import type { Approval } from '../../control/approvals.ts';
 import type { StreamReport } from '../../control/status.ts';
 import type { StreamStatus } from '../../schemas/run.ts';
 import type { CliContext, Register } from '../context.ts';
@@ -13,14 +14,15 @@ export const register: Register = (program, context) => {
     .action(async (source: string | undefined) => {
       const { withDestination } = await import('../../control/open.ts');
       const { listStatus } = await import('../../control/status.ts');
+      const { listWaitingSteps } = await import('../../control/approvals.ts');
       const place = await placeOf(context);
-      const streams = await withDestination(place, (destination) => listStatus(destination, source ?? null));
+      const [streams, approvals] = await withDestination(place, async (destination) => [await listStatus(destination, source ?? null), await listWaitingSteps(destination, source ?? null)] as const);
       const hint = streams.length === 0 ? { hint: NOTHING_APPLIED } : {};
-      await context.output.result({ ok: true, streams, ...hint }, () => (streams.length === 0 ? NOTHING_APPLIED : statusText(context, streams)));
+      await context.output.result({ ok: true, streams, approvals, ...hint }, () => (streams.length === 0 ? NOTHING_APPLIED : statusText(context, streams, approvals)));
     });
 };
 
-async function statusText(context: CliContext, streams: readonly StreamReport[]): Promise<string> {
+async function statusText(context: CliContext, streams: readonly StreamReport[], approvals: readonly Approval[]): Promise<string> {
   const { output } = context;
   const { colours } = output;
   const table = await output.table(
@@ -35,7 +37,8 @@ async function statusText(context: CliContext, streams: readonly StreamReport[])
     ...(error === null ? [] : [`${coloured(context, status)} ${source} ${stream}: ${error.code}. ${error.message}${error.hint === null ? '' : ` ${error.hint}`}`]),
     ...(error === null && next !== null ? [`${coloured(context, status)} ${source} ${stream}: next: ${next}`] : []),
   ]);
-  return [table, ...remarks].join('\n');
+  const steps = approvals.map(({ id, source, stream, action, detail }) => `${colours.yellow('decide')} ${source} ${stream}: ${action}. ${detail} tidemark approve ${id}, or tidemark reject ${id}`);
+  return [table, ...remarks, ...steps].join('\n');
 }
 
 function coloured(context: CliContext, status: StreamStatus): string {

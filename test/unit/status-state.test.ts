@@ -13,6 +13,7 @@ const healthy: StreamFacts = {
 
 const missing: ErrorInfo = { code: 'source.table_missing', message: 'Table account does not exist.', hint: 'Create it.' };
 const lost: ErrorInfo = { code: 'source.history_lost', message: 'The table was made again.', hint: null };
+const shrinks: ErrorInfo = { code: 'target.shrinks', message: 'The new build is small.', hint: null };
 const unreachable: ErrorInfo = { code: 'source.unreachable', message: 'Nobody answers.', hint: 'Check the port.' };
 const last = (changes: Partial<LastRun>): LastRun => ({ ...ran, ...changes });
 
@@ -24,7 +25,10 @@ const states: readonly (readonly [string, Partial<StreamFacts>, { status: string
   ['paused while its last batch ends', { streamPaused: true, last: last({ status: 'running', endedAt: null }) }, { status: 'paused', next: 'tidemark resume hq --stream account', code: null }],
   ['a parked stream that is being tried', { parked: missing, last: last({ status: 'running', endedAt: null }) }, { status: 'running', next: null, code: null }],
   ['parked', { parked: missing, last: last({ status: 'parked', error: missing }) }, { status: 'parked', next: 'tidemark retry hq --stream account', code: 'source.table_missing' }],
-  ['history lost', { parked: lost }, { status: 'history_lost', next: 'tidemark sync hq --stream account --full', code: 'source.history_lost' }],
+  ['history lost', { parked: lost }, { status: 'history_lost', next: 'tidemark reset hq --stream account', code: 'source.history_lost' }],
+  ['history lost, its reset planned', { parked: lost, waiting: [{ id: '7', action: 'reset' }] }, { status: 'history_lost', next: 'tidemark approve 7', code: 'source.history_lost' }],
+  ['a build that waits for a decision', { parked: shrinks, waiting: [{ id: '8', action: 'swap' }] }, { status: 'parked', next: 'tidemark approve 8', code: 'target.shrinks' }],
+  ['decided, and not run since', { last: last({ status: 'parked', error: shrinks }) }, { status: 'skipped', next: 'tidemark sync hq --stream account', code: 'run.incomplete' }],
   ['stopped with its whole source', { last: last({ status: 'parked', error: missing }) }, { status: 'parked', next: 'tidemark retry hq --stream account', code: 'source.table_missing' }],
   ['stopped with its source, found complete by a later poll', { last: last({ status: 'parked', error: missing }), checkedAt: NOW - 1 }, { status: 'completed', next: null, code: null }],
   ['a source that can’t be reached', { last: last({ status: 'skipped', error: unreachable }) }, { status: 'skipped', next: 'tidemark check hq', code: 'source.unreachable' }],
