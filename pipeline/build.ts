@@ -46,7 +46,7 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, keys);
   return engine.destination.transaction('starting a build', async (session) => {
     await dropBuilding(session, plan.source, plan.stream);
-    return startGeneration(session, {
+    const started = await startGeneration(session, {
       source: plan.source,
       stream: plan.stream,
       target: plan.target,
@@ -57,6 +57,8 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
       asOf: full.asOf,
       parts: full.parts.map((part) => seal.sealPart(part)),
     });
+    await faultPoint('PD', 'build');
+    return started;
   });
 }
 

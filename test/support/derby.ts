@@ -92,11 +92,18 @@ export class DerbyDatabase {
     this.#client ??= this.client(';create=true');
     return this.#client.run(sql);
   }
+
+  /** The next statement gets a new connection: the server that this one's was to has ended. */
+  reconnect(): void {
+    this.#client?.close();
+    this.#client = null;
+  }
 }
 
-export async function startDerby(folder: string, options: readonly string[] = []): Promise<DerbyServer & { process: RunningProcess }> {
-  const port = await freePort();
-  const log = join(folder, 'derby-server.log');
+/** `onPort`: of a server of the same folder that has ended. */
+export async function startDerby(folder: string, options: readonly string[] = [], onPort?: number): Promise<DerbyServer & { process: RunningProcess }> {
+  const port = onPort ?? (await freePort());
+  const log = join(folder, onPort === undefined ? 'derby-server.log' : `derby-server-${uniqueName('again')}.log`);
   const control = ['org.apache.derby.drda.NetworkServerControl', 'start', '-h', '127.0.0.1', '-p', String(port), '-noSecurityManager'];
   const settings = [`-Dderby.system.home=${folder}`, '-Dderby.locks.waitTimeout=5', '-Dderby.system.durability=test', ...options];
   const running = startProcess(which('java') ?? 'java', { args: [...JAVA, ...settings, '-cp', classPath(), ...control], log, cwd: folder });

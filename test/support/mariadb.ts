@@ -97,13 +97,21 @@ export async function startMariadb(folder: string, options: readonly string[] = 
   for (const path of [dataFolder, init]) if (user !== null) chownSync(path, user.uid, user.gid);
   const basedir = join(dirname(install), '..');
   runTool(install, ['--no-defaults', `--basedir=${basedir}`, `--datadir=${dataFolder}`, '--skip-test-db', '--auth-root-authentication-method=normal', '--skip-log-bin'], { ...ids, cwd: folder });
-  const port = await freePort();
-  const log = join(folder, 'mariadb.log');
-  const args = ['--no-defaults', `--datadir=${dataFolder}`, `--port=${port}`, `--socket=${join(dataFolder, 's')}`, `--pid-file=${join(dataFolder, 'pid')}`, `--init-file=${init}`, ...OPTIONS, ...options];
-  const running = startProcess(program, { args, log, cwd: folder, ...ids });
+  return launch(folder, await freePort(), password, options);
+}
+
+async function launch(folder: string, port: number, password: string, options: readonly string[]): Promise<MariadbServer & { process: RunningProcess }> {
+  const [dataFolder, log] = [join(folder, 'data'), join(folder, 'mariadb.log')];
+  const args = ['--no-defaults', `--datadir=${dataFolder}`, `--port=${port}`, `--socket=${join(dataFolder, 's')}`, `--pid-file=${join(dataFolder, 'pid')}`, `--init-file=${join(folder, 'init.sql')}`, ...OPTIONS, ...options];
+  const running = startProcess(servers.mariadb ?? '', { args, log, cwd: folder, ...serverUser(['mysql', 'nobody']) });
   const server = { host: '127.0.0.1', port, user: 'tidemark', password, log, pid: running.pid };
   await waitFor('MariaDB', () => answers(server, running), 60_000, log);
   return { ...server, process: running };
+}
+
+/** Starts the server of `folder` again, on the same port; the one before has ended. */
+export async function restartMariadb(folder: string, before: MariadbServer, options: readonly string[] = []): Promise<MariadbServer & { process: RunningProcess }> {
+  return launch(folder, before.port, before.password, options);
 }
 
 async function answers(server: MariadbServer, running: RunningProcess): Promise<true | null> {

@@ -32,10 +32,10 @@ export function temporalProgram(): string {
   return servers.temporal;
 }
 
-/** Starts a dev server that keeps everything in a file in `folder`. */
-export async function startTemporal(folder: string, namespaces: readonly string[] = []): Promise<TemporalServer & { process: RunningProcess }> {
-  const [port, uiPort] = [await freePort(), await freePort()];
-  const databaseFile = join(folder, 'temporal.db');
+/** Starts a dev server that keeps everything in a file in `folder`. `on`: where one ran that has ended; with a new `databaseFile` it knows nothing of it. */
+export async function startTemporal(folder: string, namespaces: readonly string[] = [], on: Partial<TemporalServer> = {}): Promise<TemporalServer & { process: RunningProcess }> {
+  const [port, uiPort] = [on.address === undefined ? await freePort() : Number(on.address.split(':')[1]), on.uiPort ?? (await freePort())];
+  const databaseFile = on.databaseFile ?? join(folder, 'temporal.db');
   const log = join(folder, 'temporal.log');
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--db-filename', databaseFile, '--log-level', 'error'];
   args.push(...namespaces.flatMap((name) => ['--namespace', name]));

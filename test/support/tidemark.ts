@@ -81,10 +81,15 @@ export class Tidemark {
     this.env = { NODE_ENV: 'test', NO_COLOR: '1', TEMPORAL_ADDRESS: undefined, ...env, TIDEMARK_CONFIG: this.configFile, TIDEMARK_DATA_DIR: this.dataFolder };
   }
 
+  /** Variables that lead to a namespace of the run's shared Temporal. */
+  static async temporal(): Promise<Record<string, string>> {
+    const { address, namespace } = await temporalNamespace();
+    return { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace };
+  }
+
   /** A namespace of the run's shared Temporal and `workers` worker processes. */
   static async start(configuration: string, env: Variables, workers = 1): Promise<Tidemark> {
-    const { address, namespace } = await temporalNamespace();
-    const tidemark = new Tidemark(configuration, { ...env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
+    const tidemark = new Tidemark(configuration, { ...env, ...(await Tidemark.temporal()) });
     for (let index = 0; index < workers; index += 1) tidemark.startWorker();
     await Promise.all(tidemark.workers.map((_, index) => tidemark.workerReady(index + 1)));
     return tidemark;

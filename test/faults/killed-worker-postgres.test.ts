@@ -1,0 +1,3 @@
+import { testKilledWorker } from './killed-worker.ts';
+
+testKilledWorker('postgres');
