@@ -3,11 +3,15 @@ import { destinationError } from '../destinations/postgres/errors.ts';
 import type { Session } from '../destinations/postgres/destination.ts';
 import { finishPart, readBuilding } from '../destinations/postgres/generation.ts';
 import { advanceBuilding, advanceWatermark, findLedger, hasLaterBatch, writeLedger, type Advance, type Counts } from '../destinations/postgres/ledger.ts';
-import { mergeStage, quarantineStage, type Merge } from '../destinations/postgres/merge.ts';
+import { supersedeDeleted } from '../destinations/postgres/deletes.ts';
+import { quarantineStage, type Merge } from '../destinations/postgres/merge.ts';
 import { countStage, dropStage, stageCounts } from '../destinations/postgres/stage.ts';
 import { quoteTable, type TableName } from '../destinations/postgres/identifiers.ts';
 import { finishSlice } from '../destinations/postgres/slices.ts';
 import { TidemarkError } from '../schemas/errors.ts';
+import { countPassedOver, mergeWithDeletes } from './deletes/batch-deletes.ts';
+import { askToDelete, DeletesNotApproved } from './deletes/delete-cap.ts';
+import { stageDeletesOf } from './deletes/planned-deletes.ts';
 import { loadPlan, type Engine } from './engine.ts';
 import { stagedAs, stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
@@ -38,6 +42,7 @@ export async function loadBatch(engine: Engine, step: TransformStep): Promise<Co
     if (error instanceof TidemarkError && error.code === 'batch.stage_lost') {
       await engine.destination.session('reopening a batch', (session) => reopenBatch(session, step.batch, open.token));
     }
+    if (error instanceof DeletesNotApproved) throw (await askToDelete(engine.destination, error)).error;
     throw destinationError(error, 'loading a batch');
   }
 }
@@ -49,7 +54,7 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
   requireStage(open, await countStage(session, stage.table, open.batch));
   if (staged === null) throw fenced(open.batch);
   const into = slice === undefined ? await targetOf(session, plan, open) : await currentTarget(session, plan, open);
-  const merge: Merge = {
+  const drafted: Merge = {
     stage,
     into: into.table,
     key: part === null ? plan.key : [],
@@ -59,16 +64,18 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
     mayBeOlder: part === null && (await hasLaterBatch(session, open.source, open.stream, open.batch)),
     touchLog: into.building || part !== null ? null : touchLogOf(plan),
     confirms: part === null && (await hasEarlierOpen(session, open.source, open.stream, open.batch)),
+    deletes: stageDeletesOf(plan),
   };
+  const merge = drafted.mayBeOlder && (await supersedeDeleted(session, open, drafted)) ? { ...drafted, marked: true } : drafted;
   const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };
-  const { written, older } = await mergeStage(session, merge);
+  const { written, older, deleted } = await mergeWithDeletes(session, plan, merge, { runId: open.runId, ...into });
   await faultPoint('P5');
   if (marks.rejected > 0) await quarantineStage(session, merge, open.source, open.stream);
   const { rejected } = marks;
   const superseded = marks.superseded + older;
-  const counts: Counts = { read: staged.read, written, rejected, superseded, deleted: 0, unchanged: staged.read - written - rejected - superseded };
+  const counts: Counts = { read: staged.read, written, rejected, superseded, deleted, unchanged: staged.read - written - rejected - superseded - deleted };
   // Without a key every good row is inserted: one that is not was swallowed on the way, by a trigger of the target for example.
-  if (merge.key.length === 0 && counts.unchanged !== 0) {
+  if (merge.key.length === 0 && counts.unchanged !== (await countPassedOver(session, merge))) {
     throw new TidemarkError('batch.equation', `Batch ${open.batch} inserted ${written} of ${staged.read - rejected - superseded} rows; nothing of it was committed.`, { hint: 'Look for triggers and rules on the target.' });
   }
   await writeLedger(session, {

@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { readPlan } from '../destinations/postgres/catalog.ts';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { quoteTable } from '../destinations/postgres/identifiers.ts';
+import { supersedeDeleted } from '../destinations/postgres/deletes.ts';
 import { writeLedger, type Counts } from '../destinations/postgres/ledger.ts';
-import { mergeStage } from '../destinations/postgres/merge.ts';
+import { mergeStage, type Merge } from '../destinations/postgres/merge.ts';
 import { closeReplayed, countWaiting, markOutdated, READ_BATCH_COLUMN, stageWaiting } from '../destinations/postgres/quarantine.ts';
 import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { dropStage, markMisfits, prepareStage, stageCounts, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
+import { stageDeletesOf } from './deletes/planned-deletes.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { touchLogOf } from './touch-log.ts';
 
@@ -46,10 +48,12 @@ async function loadStaged(session: Session, plan: StreamPlan, stage: Stage, batc
   await markOutdated(session, stage, plan.target, plan.key);
   await fillTransforms(session, stage);
   await applyRules(session, stage, plan.rules ?? [], { into: plan.target, key: plan.key });
-  const { rejected, superseded } = await stageCounts(session, stage.table);
   const onKnownKey = plan.mode === 'append' ? 'keep' : 'update';
-  const { written } = await mergeStage(session, { stage, into: plan.target, key: plan.key, onKnownKey, batch, rowBatch: `s.${READ_BATCH_COLUMN}`, marked: true, mayBeOlder: true, touchLog: touchLogOf(plan) });
-  return { read, written, rejected, superseded, deleted: 0, unchanged: read - written - rejected - superseded };
+  const merge: Merge = { stage, into: plan.target, key: plan.key, onKnownKey, batch, rowBatch: `s.${READ_BATCH_COLUMN}`, marked: true, mayBeOlder: true, touchLog: touchLogOf(plan), deletes: stageDeletesOf(plan) };
+  await supersedeDeleted(session, plan, merge);
+  const { rejected, superseded } = await stageCounts(session, stage.table);
+  const { written, deleted } = await mergeStage(session, merge);
+  return { read, written, rejected, superseded, deleted, unchanged: read - written - rejected - superseded - deleted };
 }
 
 /** The target before the watermark, as a swap locks them. */

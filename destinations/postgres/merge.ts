@@ -1,7 +1,7 @@
 import type { Session } from './session.ts';
 import { deleteTombstoned, findTombstoned, tombstoneOf, type Gone, type StageDeletes } from './deletes.ts';
 import { DELETED_COLUMN } from './digest.ts';
-import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
+import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
 import { loadedColumns, REJECT_COLUMN, SUPERSEDED_COLUMN, VALUES_COLUMN, type Stage } from './stage.ts';
 import { BATCH_COLUMN } from './target.ts';
 import { oldValues, touchedSql, type TouchLog } from './touch.ts';
@@ -87,7 +87,14 @@ function touching(merge: Merge, columns: readonly string[]): string {
   const newer = merge.mayBeOlder ? ` and coalesce(t.${BATCH_COLUMN}, 0) < ${merge.rowBatch ?? `${merge.batch}::bigint`}` : '';
   const rows = `select ${oldValues(log.columns, 't')} as old from ${quoteTable(merge.stage.table)} s join ${quoteTable(merge.into)} t on ${sameKey(merge)}
          ${where(merge, kept(merge), `${differs}${newer}`)}`;
-  return `with ${touchedSql(log, merge.batch, rows)} `;
+  return `with ${touchedSql(log, merge.batch, `${rows}${arriving(merge, log)}`)} `;
+}
+
+/** Rows that keep the id of the batch that read them can't be found by this one's: their new values are logged as well. */
+function arriving(merge: Merge, log: TouchLog): string {
+  if (merge.rowBatch === undefined) return '';
+  const values = loadedColumns(merge.stage).filter(({ name }) => log.columns.includes(name)).map(({ name, sql }) => `${quoteLiteral(name)}, (${sql})::text`);
+  return ` union all select jsonb_build_object(${values.join(', ')}) from ${quoteTable(merge.stage.table)} s ${where(merge, kept(merge))}`;
 }
 
 /** After the merge: what is still of an earlier batch did not differ. */
@@ -148,7 +155,7 @@ function conflict(merge: Merge, columns: readonly string[]): string {
 async function countOlder(session: Session, merge: Merge): Promise<number> {
   const { rows } = await session.query<{ n: string }>(
     `select count(*) as n from ${quoteTable(merge.stage.table)} s join ${quoteTable(merge.into)} t on ${sameKey(merge)}
-     ${where(merge) === '' ? 'where' : `${where(merge)} and`} t.${BATCH_COLUMN} > ${merge.batch}::bigint`,
+     ${where(merge, `t.${BATCH_COLUMN} > ${merge.batch}::bigint`)}`,
   );
   return Number(rows[0]!.n);
 }

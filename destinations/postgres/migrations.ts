@@ -448,6 +448,46 @@ const MIGRATIONS: readonly string[] = [
   alter table tidemark.stream add column resumes boolean not null default false;
   comment on column tidemark.stream.resumes is 'It was parked, and has not completed since.';
   `,
+  `
+  create table tidemark.delete_scan (
+    id bigint generated always as identity primary key,
+    source text not null,
+    stream text not null,
+    run_id text not null,
+    step text not null,
+    generation integer not null,
+    batch bigint,
+    state text not null default 'running' check (state in ('running', 'completed', 'waiting', 'rejected')),
+    way text check (way in ('digest', 'extract')),
+    scope text,
+    source_rows bigint,
+    target_rows bigint,
+    found bigint,
+    deleted bigint,
+    as_of timestamptz,
+    started_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
+    unique (source, stream, run_id, step)
+  );
+  create index delete_scan_stream on tidemark.delete_scan (source, stream, id);
+  comment on table tidemark.delete_scan is 'Scans of all keys of a source for rows that are gone.';
+  comment on column tidemark.delete_scan.state is 'running: not ended, or its worker died; waiting: more than delete_cap allows, a person decides; rejected: a person decided against it.';
+  comment on column tidemark.delete_scan.scope is 'Fingerprint of what the scan looked through: the table or view, its definition, the user.';
+
+  create table tidemark.deleted_key (
+    source text not null,
+    stream text not null,
+    h0 bigint not null,
+    h1 bigint not null,
+    batch bigint not null,
+    primary key (source, stream, h0, h1)
+  );
+  comment on table tidemark.deleted_key is 'Hashes of keys that a batch deleted, as long as an earlier one may bring them back.';
+  `,
+  `
+  -- The source's table as the stream was last read by it: a change of the settings makes a new plan, but what the table was is not forgotten.
+  alter table tidemark.stream add column shape jsonb, add column accepted_shape text;
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */

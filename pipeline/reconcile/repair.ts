@@ -6,11 +6,14 @@ import { createCandidates, deleteAbsent, isCandidate, nextKeys, reopenKeys, stil
 import { destinationError } from '../../destinations/postgres/errors.ts';
 import { quoteTable } from '../../destinations/postgres/identifiers.ts';
 import { findLedger, hasLaterBatch, readWatermark, writeLedger, type Counts } from '../../destinations/postgres/ledger.ts';
-import { mergeStage, quarantineStage, type Merge } from '../../destinations/postgres/merge.ts';
+import { quarantineStage, type Merge } from '../../destinations/postgres/merge.ts';
 import { copyInSql, dropStage, markDuplicates, prepareStage, stageCounts, stageName, type Stage } from '../../destinations/postgres/stage.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { copyRows, keepError } from '../copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts';
+import { mergeWithDeletes } from '../deletes/batch-deletes.ts';
+import { stageDeletesOf } from '../deletes/planned-deletes.ts';
+import { requireSameShape } from '../source-shape.ts';
 import type { StreamPlan } from '../stream-plan.ts';
 import { touchLogOf } from '../touch-log.ts';
 import { isPlain, planComparison, type Comparison } from './comparison.ts';
@@ -84,6 +87,7 @@ async function copyAgain(attempt: Attempt, taken: OpenBatch): Promise<void> {
     await requireOpenRun(session, step.runId, open.batch);
     await createCandidates(session, keys.map(({ id }) => id), comparison.key);
     const copied = await copyRows(read, session, copyInSql(stage.table, plan.columns.map(({ name }) => name), read.format, read.marksRejects), signal, attempt.onProgress, null);
+    await requireSameShape(source, plan);
     const counts = await merge(session, attempt, stage, open.batch, source.readKeys === undefined);
     await writeLedger(session, { ...counts, batch: open.batch, source: step.source, stream: step.stream, runId: step.runId, generation: attempt.generation, kind: 'repair', from: null, to: null, bytes: copied.bytes, hash: copied.hash });
     await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1", [open.batch]);
@@ -91,7 +95,7 @@ async function copyAgain(attempt: Attempt, taken: OpenBatch): Promise<void> {
   }).finally(() => read.stream.destroy());
 }
 
-async function merge(session: Session, { comparison, step }: Attempt, stage: Stage, batch: number, whole: boolean): Promise<Counts> {
+async function merge(session: Session, { comparison, step, generation }: Attempt, stage: Stage, batch: number, whole: boolean): Promise<Counts> {
   const { plan } = comparison;
   if (whole) await keepCandidates(session, stage, plan.key);
   if (!plan.keyProven) await markDuplicates(session, stage, plan.key, plan.cursor);
@@ -104,16 +108,17 @@ async function merge(session: Session, { comparison, step }: Attempt, stage: Sta
     marked: true,
     mayBeOlder: await hasLaterBatch(session, step.source, step.stream, batch),
     touchLog: touchLogOf(plan),
+    deletes: stageDeletesOf(plan),
   };
   const marks = await stageCounts(session, stage.table);
-  const { written, older } = await mergeStage(session, into);
+  const merged = await mergeWithDeletes(session, plan, into, { runId: step.runId, generation, building: false });
   if (marks.rejected > 0) await quarantineStage(session, into, step.source, step.stream);
   // A rejected row has lost its key, so with one of them absence is not proven.
-  const deleted = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch, touchLogOf(plan)) : 0;
+  const absent = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch, touchLogOf(plan)) : 0;
   const { rows } = await session.query<{ n: number }>(`select count(*)::int as n from ${quoteTable(stage.table)}`);
   const staged = rows[0]!.n;
-  const superseded = marks.superseded + older;
-  return { read: staged + deleted, written, rejected: marks.rejected, superseded, deleted, unchanged: staged - written - marks.rejected - superseded };
+  const superseded = marks.superseded + merged.older;
+  return { read: staged + absent, written: merged.written, rejected: marks.rejected, superseded, deleted: merged.deleted + absent, unchanged: staged - merged.written - merged.deleted - marks.rejected - superseded };
 }
 
 /** A source that can't be asked for keys sent the whole table. */
