@@ -1,43 +1,18 @@
-/** `npm run bench [-- NAME...] [--rows N] [--rounds N] [--json]`: limit and Tidemark in turn, case by case. */
-import { parseArgs } from 'node:util';
+/** `npm run bench [-- NAME...] [--rows N] [--rounds N] [--json] [--peers]`: limit and Tidemark in turn, case by case; `fleet` and `scale-out` by name. */
 import runEnd from '../test/support/run-end.js';
 import runStart from '../test/support/run-start.js';
 import { releaseAll } from '../test/support/release.ts';
 import type { BenchCase } from './bench-case.ts';
-import { CASES } from './cases/cases.ts';
+import { fleetLines, runFleet, type FleetResult } from './fleet/fleet.ts';
+import { readOptions, type BenchOptions } from './options.ts';
 import { commit, keep, line, machine, summarize, type CaseResult } from './report.ts';
+import { runScaleOut, SCALE_OUT_ROWS, scaleOutLines, type ScaleOutResult } from './scale-out.ts';
 import { Bench } from './servers.ts';
 
-const ROUNDS = 3;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
-
-interface Options {
-  readonly cases: readonly BenchCase[];
-  readonly rows: number | null;
-  readonly rounds: number;
-  readonly json: boolean;
-}
-
-function options(): Options {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { rows: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean', default: false } } });
-  const unknown = positionals.filter((name) => !CASES.some((each) => each.name === name));
-  if (unknown.length > 0) throw new Error(`There is no case ${unknown.join(', ')}. There are: ${CASES.map(({ name }) => name).join(', ')}.`);
-  return {
-    cases: positionals.length === 0 ? CASES : CASES.filter(({ name }) => positionals.includes(name)),
-    rows: count('rows', values.rows),
-    rounds: count('rounds', values.rounds) ?? ROUNDS,
-    json: values.json,
-  };
-}
-
-function count(name: string, text: string | undefined): number | null {
-  if (text === undefined) return null;
-  if (!/^[1-9][\d_]*$/.test(text)) throw new Error(`--${name} wants a whole number above 0.`);
-  return Number(text.replaceAll('_', ''));
-}
 
 async function runCase(benchCase: BenchCase, bench: Bench, rows: number, rounds: number): Promise<CaseResult> {
   say(`${benchCase.name}: preparing ${rows.toLocaleString('en')} rows`);
@@ -57,8 +32,8 @@ async function runCase(benchCase: BenchCase, bench: Bench, rows: number, rounds:
   return summarize(benchCase, rows, measured);
 }
 
-async function main({ cases, rows, rounds, json }: Options): Promise<void> {
-  const document = { date: new Date().toISOString(), commit: commit(), machine: machine(), results: [] as CaseResult[] };
+async function main({ cases, studies, fleet, rows, rounds, json }: BenchOptions): Promise<void> {
+  const document = { date: new Date().toISOString(), commit: commit(), machine: machine(), results: [] as CaseResult[], fleet: null as FleetResult | null, scaleOut: null as ScaleOutResult | null };
   await runStart();
   try {
     const bench = new Bench();
@@ -66,6 +41,14 @@ async function main({ cases, rows, rounds, json }: Options): Promise<void> {
       const result = await runCase(benchCase, bench, rows ?? benchCase.rows, rounds);
       document.results.push(result);
       if (!json) process.stdout.write(`${line(result)}\n\n`);
+    }
+    if (studies.includes('fleet')) {
+      document.fleet = await runFleet(bench, fleet, say);
+      if (!json) process.stdout.write(`${fleetLines(document.fleet)}\n\n`);
+    }
+    if (studies.includes('scale-out')) {
+      document.scaleOut = await runScaleOut(bench, rows ?? SCALE_OUT_ROWS, say);
+      if (!json) process.stdout.write(`${scaleOutLines(document.scaleOut)}\n\n`);
     }
     if (json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
     say(`kept in ${keep(document)}`);
@@ -75,9 +58,9 @@ async function main({ cases, rows, rounds, json }: Options): Promise<void> {
   }
 }
 
-let chosen: Options | null = null;
+let chosen: BenchOptions | null = null;
 try {
-  chosen = options();
+  chosen = readOptions();
 } catch (error) {
   say(`bench: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = EXIT_USAGE;

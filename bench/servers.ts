@@ -5,7 +5,7 @@ import { PostgresDatabase, startPostgres, type PostgresServer } from '../test/su
 import { scratchFolder, uniqueName } from '../test/support/shared-server.ts';
 
 /** As a bank runs it: every commit is on disk before it is told. The sizes fit a small machine. */
-const DURABLE = { fsync: 'on', full_page_writes: 'on', synchronous_commit: 'on', shared_buffers: '1GB', max_wal_size: '8GB', checkpoint_timeout: '30min' };
+export const DURABLE = { fsync: 'on', full_page_writes: 'on', synchronous_commit: 'on', shared_buffers: '1GB', max_wal_size: '8GB', checkpoint_timeout: '30min' };
 
 export class Bench {
   #source: Promise<PostgresServer> | null = null;

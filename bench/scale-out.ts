@@ -1,0 +1,90 @@
+/** `npm run bench -- scale-out [--rows N]`: the same full load with 1, 2 and 4 worker processes that are limited to half a core each. */
+import { Tidemark } from '../test/support/tidemark.ts';
+import { CpuLimit } from './half-core.ts';
+import { COLUMN_NAMES, KEY, sharedLineitem } from './lineitem.ts';
+import { cpuSeconds } from './process-meter.ts';
+import { dropDatabase, newDatabase, type Bench } from './servers.ts';
+import { timed } from './shell.ts';
+
+export const SCALE_OUT_ROWS = 2_000_000;
+const WORKERS = [1, 2, 4] as const;
+const CORES_EACH = 0.5;
+/** Streams of one size, more than workers times what one works on at once would need, so that each finds work to the end. */
+const SOURCES = 4;
+const STREAMS = 8;
+
+export interface ScaleOutResult {
+  readonly rows: number;
+  readonly coresEach: number;
+  readonly runs: readonly { readonly workers: number; readonly seconds: number; readonly faster: number; readonly workerCpuSeconds: readonly number[]; readonly sourceCpuSeconds: number; readonly destinationCpuSeconds: number }[];
+}
+
+/** The rows are cut into equal tables and masked in two columns, so that the workers, not the databases, have the most to do. */
+export async function runScaleOut(bench: Bench, rows: number, say: (text: string) => void): Promise<ScaleOutResult> {
+  say(`scale-out: preparing ${rows.toLocaleString('en')} rows`);
+  const source = await sharedLineitem(bench, rows);
+  const tables = SOURCES * STREAMS;
+  for (let table = 0; table < tables; table += 1) {
+    await source.query(`CREATE TABLE IF NOT EXISTS part_${table} AS SELECT ${COLUMN_NAMES} FROM lineitem WHERE hashint8(l_orderkey) & 1023 >= ${(1024 * table) / tables} AND hashint8(l_orderkey) & 1023 < ${(1024 * (table + 1)) / tables}`);
+    await source.query(`ALTER TABLE part_${table} ADD PRIMARY KEY (${KEY}); ANALYZE part_${table}`);
+  }
+  const runs: ScaleOutResult['runs'][number][] = [];
+  for (const workers of WORKERS) {
+    const run = await fullLoad(bench, { connection: source.connection, secrets: source.secrets, workers, rows });
+    const faster = (runs[0]?.seconds ?? run.seconds) / run.seconds;
+    say(`scale-out: ${workers} workers: ${run.seconds.toFixed(1)} s, ${faster.toFixed(2)} times as fast as one`);
+    runs.push({ workers, faster, ...run });
+  }
+  for (let table = 0; table < tables; table += 1) await source.query(`DROP TABLE part_${table}`);
+  return { rows, coresEach: CORES_EACH, runs };
+}
+
+interface Load {
+  readonly connection: string;
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly workers: number;
+  readonly rows: number;
+}
+
+async function fullLoad(bench: Bench, { connection, secrets, workers, rows }: Load) {
+  const [from, to] = [await bench.source(), await bench.destination()];
+  const into = await newDatabase(to, 'scaleout');
+  const key = Buffer.alloc(32, 'tidemark bench').toString('base64');
+  const tidemark = await Tidemark.start(scaleOutFile(connection), { NODE_ENV: 'production', TIDEMARK_LOG_LEVEL: 'warn', ...secrets, BENCH_MASK_KEY: key, DESTINATION_URL: into.url }, workers);
+  await tidemark.apply();
+  const limits = tidemark.workers.map(({ pid }) => {
+    const limit = CpuLimit.make(CORES_EACH);
+    limit.add(pid);
+    return limit;
+  });
+  const spent = () => ({ workers: tidemark.workers.map(({ pid }) => cpuSeconds(pid)), source: cpuSeconds(from.pid), destination: cpuSeconds(to.pid) });
+  const before = spent();
+  let read = 0;
+  const seconds = await timed(async () => void (read = (await tidemark.syncAll()).reduce((sum, stream) => sum + stream.read, 0)));
+  const after = spent();
+  if (read !== rows) throw new Error(`${read} of ${rows} rows were read`);
+  for (const worker of tidemark.workers) await worker.stop();
+  for (const limit of limits) limit.remove();
+  await dropDatabase(into);
+  return {
+    seconds,
+    workerCpuSeconds: after.workers.map((each, index) => each - (before.workers[index] ?? 0)),
+    sourceCpuSeconds: after.source - before.source,
+    destinationCpuSeconds: after.destination - before.destination,
+  };
+}
+
+function scaleOutFile(connection: string): string {
+  const stream = (table: number) => `      - { table: public.part_${table}, target: load.part_${table}, mode: replace, mask: { l_comment: { hmac: bench }, l_shipinstruct: { hmac: bench } } }\n`;
+  const source = (index: number) =>
+    `  - id: bench${index}\n    kind: postgres\n    connection: ${connection}\n    poll_interval: 1d\n    streams:\n${Array.from({ length: STREAMS }, (_, table) => stream(index * STREAMS + table)).join('')}`;
+  return `destination:\n  url: "\${DESTINATION_URL}"\nkeys:\n  bench: { env: BENCH_MASK_KEY }\nsources:\n${Array.from({ length: SOURCES }, (_, index) => source(index)).join('')}`;
+}
+
+export function scaleOutLines(result: ScaleOutResult): string {
+  const seconds = (values: readonly number[]): string => values.map((value) => value.toFixed(1)).join(' + ');
+  const lines = result.runs.map(
+    (run) => `  ${run.workers} × ${result.coresEach} core: ${run.seconds.toFixed(1)} s, ${run.faster.toFixed(2)} ×; CPU: workers ${seconds(run.workerCpuSeconds)} s, source ${run.sourceCpuSeconds.toFixed(1)} s, destination ${run.destinationCpuSeconds.toFixed(1)} s`,
+  );
+  return [`full load of ${result.rows.toLocaleString('en')} rows in ${SOURCES * STREAMS} streams, 2 columns masked`, ...lines].join('\n');
+}
