@@ -17,8 +17,9 @@ const HEARTBEAT_INTERVAL_MS = 1_000;
  */
 export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnProgress) => Promise<T>): Promise<T> {
   const context = Context.current();
+  const unreachable = unreachableBefore();
   let bytes = 0;
-  const timer = setInterval(() => context.heartbeat({ bytes }), HEARTBEAT_INTERVAL_MS);
+  const timer = setInterval(() => context.heartbeat({ bytes, unreachable }), HEARTBEAT_INTERVAL_MS);
   try {
     await faultPoint('P0', context.info.activityType);
     const result = await work(context.cancellationSignal, (progress) => {
@@ -27,10 +28,28 @@ export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnPr
     await faultPoint('P8', context.info.activityType);
     return result;
   } catch (error) {
+    if (error instanceof TidemarkError && error.retry === 'unreachable') context.heartbeat({ bytes, unreachable: unreachable + 1 });
     throw asFailure(error, context.cancellationSignal.aborted);
   } finally {
     clearInterval(timer);
   }
+}
+
+/** Of an activity's result: attempts before this one that failed, other than because an end could not be reached. */
+export interface Attempted {
+  readonly failedAttempts?: number;
+}
+
+/** {@link asActivity} that also says how many attempts failed before, for the budget of its stream. */
+export async function asCountedActivity<T extends object>(work: (signal: AbortSignal, onProgress: OnProgress) => Promise<T>): Promise<T & Attempted> {
+  const failedAttempts = Math.max(0, Context.current().info.attempt - 1 - unreachableBefore());
+  return { ...(await asActivity(work)), failedAttempts };
+}
+
+/** Earlier attempts note in their last heartbeat how many of them could not reach an end. */
+function unreachableBefore(): number {
+  const details: unknown = Context.current().info.heartbeatDetails;
+  return typeof details === 'object' && details !== null && 'unreachable' in details && typeof details.unreachable === 'number' ? details.unreachable : 0;
 }
 
 /** The failure's `type` is the error's code; its details hold what may be shown. An error that is not ours says nothing of itself. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { findSource, listStreams, markChecked, setPaused, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
+import { parksAll, settleParking, withLastGood } from '../destinations/postgres/parking.ts';
 import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
 import { withSource, type Engine } from '../pipeline/engine.ts';
 import { pollStreams } from '../pipeline/poll.ts';
@@ -76,8 +77,10 @@ export function createRunActivities(deps: RunActivityDeps) {
         await engine.destination.transaction('closing a run', async (session) => {
           for (const stream of streams) {
             const status = stream.settings.enabled ? request.status : 'disabled';
+            const error = status === 'disabled' ? null : await withLastGood(session, request.source, stream.stream, request.error);
             await beginStream(session, request.runId, request.source, stream.stream, stream.target, stream.settings.mode);
-            await endStream(session, { ...request, stream: stream.stream, status, error: status === 'disabled' ? null : request.error, notes: [] });
+            if (parksAll(request.error, status)) await settleParking(session, { ...request, stream: stream.stream, status, error });
+            await endStream(session, { ...request, stream: stream.stream, status, error, notes: [] });
           }
         });
       });
@@ -187,7 +190,9 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
   const streams = await chosenStreams(engine, request);
   const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source, request)]));
   const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
-  const changed = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open), 'sync');
+  const asked = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open, request.poll === 0), 'sync');
+  // A stream that was parked is run even where there is nothing new: only a run that completes tells that its trouble is over.
+  const changed = streams.filter((stream) => asked.includes(stream.stream) || (open.includes(stream.stream) && (stream.resumes || stream.parked !== null))).map((stream) => stream.stream);
   const complete = open.filter((stream) => !changed.includes(stream));
   await settle(engine, request, streams, held, complete);
   const waiting = request.trigger === 'window' ? await engine.destination.session('looking for a waiting run', (session) => listWaitingRuns(session, request.source)) : [];

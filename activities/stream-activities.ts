@@ -1,6 +1,7 @@
 import type { Capabilities } from '../connectors/connector.ts';
 import type { BatchStep } from '../destinations/postgres/batch.ts';
-import { isPaused, markChecked, setParked } from '../destinations/postgres/catalog.ts';
+import { isPaused, markChecked } from '../destinations/postgres/catalog.ts';
+import { settleParking, withLastGood } from '../destinations/postgres/parking.ts';
 import type { Counts } from '../destinations/postgres/ledger.ts';
 import { beginStream, endStream, nameTarget } from '../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../pipeline/build.ts';
@@ -13,7 +14,7 @@ import { transformBatch, type TransformStep } from '../pipeline/transform.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { loadPlan } from '../pipeline/engine.ts';
 import type { StreamEndRequest, StreamRef } from './messages.ts';
-import { asActivity } from './activity-context.ts';
+import { asActivity, asCountedActivity, type Attempted } from './activity-context.ts';
 import { requireOpenWindow } from './read-window.ts';
 
 export interface StreamActivityDeps {
@@ -43,21 +44,21 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     },
 
     /** Reads the next range into the stage. */
-    async extractBatch(step: BatchStep): Promise<Extracted> {
-      return asActivity(async (signal, onProgress) => {
+    async extractBatch(step: BatchStep): Promise<Extracted & Attempted> {
+      return asCountedActivity(async (signal, onProgress) => {
         await requireOpenWindow(engine, step);
         return extractBatch(engine, step, signal, onProgress);
       });
     },
 
     /** Casts, checks and dedupes the stage, set by set. */
-    async transformBatch(step: TransformStep): Promise<{ readonly rejected: number; readonly superseded: number }> {
-      return asActivity(() => transformBatch(engine, step));
+    async transformBatch(step: TransformStep): Promise<{ readonly rejected: number; readonly superseded: number } & Attempted> {
+      return asCountedActivity(() => transformBatch(engine, step));
     },
 
     /** Rows, quarantine, ledger and watermark in one transaction. Says whether somebody has paused the stream meanwhile. */
-    async loadBatch(step: TransformStep & StreamRef): Promise<Counts & { readonly paused: boolean }> {
-      return asActivity(async () => {
+    async loadBatch(step: TransformStep & StreamRef): Promise<Counts & { readonly paused: boolean } & Attempted> {
+      return asCountedActivity(async () => {
         const counts = await loadBatch(engine, step);
         const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
         return { ...counts, paused };
@@ -65,8 +66,8 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     },
 
     /** Copies one part of a full build into the next generation. */
-    async copyPart(step: BatchStep & { readonly part: number }): Promise<CopiedPart & { readonly paused: boolean }> {
-      return asActivity(async (signal, onProgress) => {
+    async copyPart(step: BatchStep & { readonly part: number }): Promise<CopiedPart & { readonly paused: boolean } & Attempted> {
+      return asCountedActivity(async (signal, onProgress) => {
         await requireOpenWindow(engine, step);
         const copied = await copyPart(engine, step, step.part, signal, onProgress);
         const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
@@ -87,13 +88,11 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     async endStream(request: StreamEndRequest): Promise<void> {
       await asActivity(() =>
         engine.destination.transaction('closing a stream', async (session) => {
-          const parks = request.status === 'parked' || request.status === 'history_lost';
-          if (parks) await setParked(session, request.source, request.stream, request.error);
-          if (request.status === 'completed') {
-            await setParked(session, request.source, request.stream, null);
-            await markChecked(session, request.source, [request.stream]);
-          }
-          await endStream(session, request);
+          const { source, stream, status } = request;
+          const error = request.error === null ? null : await withLastGood(session, source, stream, request.error);
+          await settleParking(session, request);
+          if (status === 'completed') await markChecked(session, source, [stream]);
+          await endStream(session, { ...request, error });
         }),
       );
     },

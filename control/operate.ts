@@ -1,18 +1,23 @@
 /** What a person does to a source or one of its streams: pause, resume, retry. */
-import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { findSource, listStreams, setParked, setPaused } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
+import type { ConnectionName } from '../destinations/postgres/breaker.ts';
 import { findActiveRun } from '../destinations/postgres/runs.ts';
+import { closeBreaker } from './breaker.ts';
+import { ScheduleNotFoundError, ScheduleOverlapPolicy } from '../runtime/temporal-library.ts';
 import { requireStreamOf } from './history.ts';
 import { pauseSchedule, scheduleId } from './schedules.ts';
 import { listUnwell } from './status.ts';
-import { chooseSources } from './sync.ts';
+import { chooseSources } from './choose-sources.ts';
 
 export interface PauseCommand {
   readonly source: string;
   /** Null: the source with all its streams. */
   readonly stream: string | null;
   readonly paused: boolean;
+  /** Also closes an open breaker of the source. */
+  readonly force?: boolean;
 }
 
 export interface PauseResult {
@@ -21,6 +26,8 @@ export interface PauseResult {
   /** What holds now: a stream of a paused source stays paused. */
   readonly paused: boolean;
   readonly warnings: readonly string[];
+  /** Connections whose breaker a forced resume closed; absent where it was not forced. */
+  readonly breakerClosed?: readonly ConnectionName[];
 }
 
 /**
@@ -30,13 +37,15 @@ export interface PauseResult {
 export async function setPausedState(destination: Destination, client: Client | null, command: PauseCommand): Promise<PauseResult> {
   const { source, stream, paused } = command;
   await requireNames(destination, source, stream);
+  const forced = command.force === true ? { breakerClosed: await closeBreaker(destination, source) } : {};
   const before = await destination.session('reading the catalog', (session) => findSource(session, source));
   await destination.session(paused ? 'pausing' : 'resuming', (session) => setPaused(session, source, stream, paused));
   if (stream === null && client !== null) {
     await pauseSchedule(client, source, paused);
-    if (!paused && before?.paused === true && before.settings.schedule.everySeconds !== null) await pollAtOnce(destination, client, source);
+    const wakes = before?.paused === true || (forced.breakerClosed ?? []).length > 0;
+    if (!paused && wakes && before !== null && before.settings.schedule.everySeconds !== null) await pollAtOnce(destination, client, source);
   }
-  return resultOf(destination, command);
+  return { ...(await resultOf(destination, command)), ...forced };
 }
 
 /** Throws `usage.unknown_source` or `usage.unknown_stream`. */

@@ -1,15 +1,17 @@
 /** How every stream stands, from the destination alone: no source and no Temporal is asked. */
 import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
+import { listBreakers, type ConnectionName } from '../destinations/postgres/breaker.ts';
 import { listWaiting } from '../destinations/postgres/session-lease.ts';
 import { isoUtc } from '../destinations/postgres/runs.ts';
 import type { Session } from '../destinations/postgres/session.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { Guarantee } from '../schemas/position.ts';
 import type { StreamStatus } from '../schemas/run.ts';
+import { connectionOf, type BreakerReport, type SourceConnection } from './breaker.ts';
 import { overdueWarning } from './overdue.ts';
 import { lagSeconds, stateOf, warningsOf, type LastRun, type StreamFacts } from './stream-state.ts';
-import { chooseSources } from './sync.ts';
+import { chooseSources } from './choose-sources.ts';
 import { countTargets, type RowCount } from './target-rows.ts';
 
 /** One line of `status`. */
@@ -31,6 +33,10 @@ export interface StreamReport {
   /** The command to go on with; null where nothing is to be done. */
   readonly next: string | null;
   readonly warnings: readonly string[];
+  /** Of the source's primary connection, shared by its streams. */
+  readonly breaker: BreakerReport;
+  /** The connection that the source was last read on. */
+  readonly connection: ConnectionName;
 }
 
 interface StatusRow extends Omit<StreamFacts, 'enabled' | 'sourcePaused' | 'scheduled' | 'last'> {
@@ -49,15 +55,15 @@ interface SourceSign {
 /** Streams of a source, or all, in the file's order; empty before anything is applied. Throws `usage.unknown_source`. */
 export async function listStatus(destination: Destination, source: string | null): Promise<StreamReport[]> {
   if (source !== null) await chooseSources(destination, [source], null);
-  const { now, sources, waiting, rows, signs } = await destination.session('reading the status', async (session) => {
+  const { now, sources, waiting, rows, signs, breakers } = await destination.session('reading the status', async (session) => {
     const sources = await listSources(session);
     const waiting = await listWaiting(session, sources.map((each) => each.settings.id));
-    return { sources, waiting, rows: await readStreams(session, source), signs: await readSigns(session), now: await clock(session) };
+    return { sources, waiting, rows: await readStreams(session, source), signs: await readSigns(session), breakers: await listBreakers(session, null), now: await clock(session) };
   });
   const counts = await countTargets(destination, rows.map((row) => row.target));
   const facts = rows.map((row) => factsOf(row, sources.find((each) => each.settings.id === row.source)!));
   const overdue = new Map(sources.map((each) => [each.settings.id, overdueOf(each, rows, facts, signs, now)]));
-  return rows.map((row, index) => report(row, facts[index]!, counts.get(row.target)!, overdue.get(row.source) ?? null, now, waiting.has(row.source)));
+  return rows.map((row, index) => report(row, facts[index]!, counts.get(row.target)!, overdue.get(row.source) ?? null, now, waiting.has(row.source), connectionOf(breakers, row.source)));
 }
 
 /** Names of a source's streams that a run could bring back: parked, skipped or without their history. */
@@ -69,7 +75,7 @@ export async function listUnwell(destination: Destination, source: string): Prom
 
 const UNWELL: readonly StreamStatus[] = ['parked', 'skipped', 'history_lost'];
 
-function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: string | null, now: number, sessionsBusy: boolean): StreamReport {
+function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: string | null, now: number, sessionsBusy: boolean, reached: SourceConnection): StreamReport {
   const { status, error, next } = stateOf(facts);
   const { last } = row;
   const waits = status !== 'disabled' && status !== 'paused' && facts.parked === null;
@@ -86,7 +92,9 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
     rowsExact: count.exact,
     error,
     next,
-    warnings: [...warningsOf(facts), ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : [])],
+    warnings: [...warningsOf(facts), ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
+    breaker: reached.breaker,
+    connection: reached.connection,
   };
 }
 
@@ -112,7 +120,8 @@ async function readStreams(session: Session, source: string | null): Promise<Sta
     `select s.source, s.stream, coalesce((s.plan->'target'->>'schema') || '.' || (s.plan->'target'->>'name'), s.target) as target, s.paused as "streamPaused", s.parked,
        (s.settings->>'enabled')::boolean as "streamEnabled", ${epoch('s.checked_at')} as "checkedAt", coalesce(s.plan->'notes', '[]') as notes,
        w.source is not null as "hasWatermark", w.display as watermark, w.guarantee, coalesce(w.future_rows, 0)::float8 as "futureRows", ${epoch('w.as_of')} as "asOf", last.run as last,
-       (select count(*) from tidemark.quarantine q where q.source = s.source and q.stream = s.stream and q.replayed_at is null)::float8 as quarantined
+       (select count(*) from tidemark.quarantine q where q.source = s.source and q.stream = s.stream and q.replayed_at is null)::float8 as quarantined,
+       (select coalesce(json_agg(json_build_object('id', a.id::text, 'action', a.action) order by a.id), '[]') from tidemark.approval a where a.source = s.source and a.stream = s.stream and a.state = 'pending') as waiting
      from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream
        left join lateral (
          select json_build_object('runId', run_id, 'status', status, 'error', error, 'batches', batches, 'startedAt', ${epoch('started_at')}, 'endedAt', ${epoch('ended_at')}, 'at', ${isoUtc('coalesce(ended_at, started_at)')},

@@ -82,7 +82,7 @@ function heldError(facts: StreamFacts): ErrorInfo | null {
 }
 
 /** Polls within a window that find nothing leave the run's rows alone and only note the time. */
-function checkedSince(facts: StreamFacts): boolean {
+function checkedSince(facts: LagFacts): boolean {
   return facts.checkedAt !== null && facts.last !== null && facts.last.endedAt !== null && facts.checkedAt > facts.last.endedAt;
 }
 
@@ -100,7 +100,7 @@ function incomplete(facts: StreamFacts): StreamState {
   if (error.code === 'source.outside_read_window') return { status: 'skipped', error, next: null };
   const cannotReach = ERROR_CODES[error.code].retry === 'unreachable';
   const byItself = cannotReach && facts.scheduled ? { ...error, hint: joined(error.hint, 'It goes on by itself once the source answers.') } : error;
-  if (error.code === 'source.breaker_open') return unwell('skipped', error, `tidemark resume ${shellWord(facts.source)} --force`);
+  if (error.code === 'source.breaker_open') return { status: 'skipped', error, next: `tidemark resume ${shellWord(facts.source)} --force` };
   return unwell('skipped', byItself, cannotReach ? `tidemark check ${shellWord(facts.source)}` : command);
 }
 
@@ -117,13 +117,15 @@ function joined(hint: string | null, sentence: string): string {
  * A run that brought rows is complete up to its snapshot, a poll that found nothing up to the poll itself; a run that did not end well
  * says nothing, so the time before it counts.
  */
-export function lagSeconds(facts: StreamFacts, now: number): number | null {
+export function lagSeconds(facts: LagFacts, now: number): number | null {
   if (!facts.hasWatermark) return null;
   const since = completeSince(facts);
   return since === null ? null : Math.max(0, Math.round((now - since) * 1_000) / 1_000);
 }
 
-function completeSince(facts: StreamFacts): number | null {
+type LagFacts = Pick<StreamFacts, 'hasWatermark' | 'last' | 'asOf' | 'checkedAt'>;
+
+function completeSince(facts: LagFacts): number | null {
   const { last, asOf, checkedAt } = facts;
   if (last === null || checkedAt === null) return asOf ?? checkedAt;
   if (checkedSince(facts) || last.status !== 'completed' || last.batches === 0) return checkedAt;

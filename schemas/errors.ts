@@ -115,6 +115,7 @@ export const ERROR_CODES = {
   'run.approval_rejected': permanent(),
   'run.not_applied': permanent(2),
   'run.failed': permanent(),
+  'run.unstable': permanent(),
   'run.incomplete': { retry: 'transient', exit: 1 },
   'internal.unexpected': { retry: 'transient', exit: 1 },
 } as const satisfies Record<string, CodeFacts>;

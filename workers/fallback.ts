@@ -22,7 +22,7 @@ export function breakerOpen(settings: SourceSettings, breakers: readonly Breaker
   const next = breakers.filter((each) => each.retryAt !== null && (use === 'sync' || each.connection === 'primary')).map((each) => each.retryAt!).sort()[0];
   const when = next === undefined ? 'at the end of its cooldown' : `from ${minute(next)} on`;
   return new TidemarkError('source.breaker_open', `Source ${id} is not tried now: ${since}.${fallback} It is tried again ${when}.`, {
-    hint: `It comes back by itself. To try it at once: tidemark resume ${id} --force.`,
+    hint: `It comes back by itself. To try it at once: tidemark resume ${id} --force`,
   });
 }
 

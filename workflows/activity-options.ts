@@ -11,11 +11,16 @@ export const QUESTION: ActivityOptions = {
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 4 },
 };
 
+/** The budget of a stream for failures without progress: attempts at one step, over about a minute and a half. Then it parks. */
+const ATTEMPTS_MAX = 8;
+/** Its budget for failures with progress: failed attempts in one run, though batches are loaded in between. Then it parks. */
+export const FAILED_ATTEMPTS_MAX = 40;
+
 /** One batch: minutes at most, hours only for a table that must come from one snapshot. */
 export const BATCH: ActivityOptions = {
   startToCloseTimeout: '6h',
   heartbeatTimeout: HEARTBEAT_TIMEOUT,
-  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 8 },
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: ATTEMPTS_MAX },
 };
 
 /** Waiting for a turn: returns by itself after a bounded time and is called again. */
@@ -41,6 +46,8 @@ export const POLL: LocalActivityOptions = {
 
 /** How often a batch is read again from the start where its stage was lost or its watermark moved. */
 export const BATCH_RESTARTS_MAX = 3;
+/** How often a run makes a new plan where the table is altered while it is read. */
+export const NEW_PLANS_MAX = 3;
 /** Parts of one build that are copied side by side. */
 export const PARTS_IN_FLIGHT = 2;
 /** Streams of one source that are synced side by side. */

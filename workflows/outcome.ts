@@ -34,6 +34,16 @@ export function wantsWholeBatch(failure: unknown): boolean {
   return code === 'batch.fenced' || code === 'batch.stage_lost' || code === 'batch.equation';
 }
 
+/** What a batch says where the table, or the target, is not what the run's plan was made for. */
+const OUTGROWN: readonly ErrorCode[] = [
+  'source.schema_changed', 'source.column_missing', 'source.table_missing', 'source.key_missing', 'source.cursor_missing', 'source.cursor_unusable', 'source.privilege_missing', 'source.type_unsupported', 'target.column_conflict',
+];
+
+/** True where the stream is to be prepared again: that finds out what has changed, and whether the run can go on. */
+export function wantsNewPlan(failure: unknown): boolean {
+  return OUTGROWN.includes(errorOf(failure).code);
+}
+
 /** A failure of the workflow itself, so that Temporal's UI shows red where not all is well, and says why. */
 export function failureOf(error: ErrorInfo): ApplicationFailure {
   return ApplicationFailure.create({

@@ -73,6 +73,7 @@ class SourceRun {
   readonly #running = new Set<string>();
   #giveWay = false;
   #syncNow = false;
+  #breakerTold = false;
 
   constructor(request: SyncRequest) {
     this.#request = request;
@@ -133,9 +134,12 @@ class SourceRun {
       const error = errorOf(failure);
       if (trigger === 'window' && error.code === 'usage.unknown_source') return false;
       if (error.code.startsWith('usage.') || error.code.startsWith('target.')) throw failure;
-      await bookkeeping.endSource({ ...request, error, status: statusAfter(error) });
+      // Later polls of a window that still find the breaker open have nothing to add.
+      if (error.code !== 'source.breaker_open' || !this.#breakerTold) await bookkeeping.endSource({ ...request, error, status: statusAfter(error) });
+      this.#breakerTold = error.code === 'source.breaker_open';
       return true;
     }
+    this.#breakerTold = false;
     if (checked.over) return false;
     if (checked.giveWay) this.#giveWay = true;
     this.#enter('syncing');

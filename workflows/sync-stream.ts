@@ -1,10 +1,10 @@
-import { CancellationScope, continueAsNew, ContinueAsNew, isCancellation, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, continueAsNew, ContinueAsNew, isCancellation, patched, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import { addCounts, NO_COUNTS, type StreamCounts, type StreamStatus } from '../schemas/run.ts';
-import { BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, PARTS_IN_FLIGHT, QUESTION } from './activity-options.ts';
+import { BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, FAILED_ATTEMPTS_MAX, NEW_PLANS_MAX, PARTS_IN_FLIGHT, QUESTION } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
-import { errorOf, failureOf, statusAfter, wantsWholeBatch } from './outcome.ts';
+import { errorOf, failureOf, statusAfter, wantsNewPlan, wantsWholeBatch } from './outcome.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
 
 export interface SyncStreamInput {
@@ -20,6 +20,8 @@ export interface SyncStreamInput {
   readonly priority: number;
   /** Counts of the executions before this one, where a long sync went on as a new one. */
   readonly before?: StreamCounts;
+  /** Failed attempts of those executions; see FAILED_ATTEMPTS_MAX. */
+  readonly failedAttempts?: number;
   readonly chapter?: number;
 }
 
@@ -53,6 +55,12 @@ export async function syncStream(input: SyncStreamInput): Promise<StreamOutcome>
 
 const CANCELLED: ErrorInfo = { code: 'batch.cancelled', message: 'The sync was cancelled.', hint: 'The next sync goes on from the watermark.' };
 
+const UNSTABLE: ErrorInfo = {
+  code: 'run.unstable',
+  message: `More than ${FAILED_ATTEMPTS_MAX} attempts failed in one run, though batches were loaded in between.`,
+  hint: "The worker's log and Temporal's UI have what failed. What was loaded stays: the stream goes on from there.",
+};
+
 class StreamSync {
   counts: StreamCounts;
   readonly #input: SyncStreamInput;
@@ -60,23 +68,37 @@ class StreamSync {
   readonly #question: ReturnType<typeof proxyActivities<Activities>>;
   #notes: readonly string[] = [];
   #sequence = 0;
+  #failedAttempts: number;
   #doing = 'preparing';
 
   constructor(input: SyncStreamInput) {
     this.#input = input;
     this.counts = input.before ?? NO_COUNTS;
+    this.#failedAttempts = input.failedAttempts ?? 0;
     const place = { taskQueue: input.queue, priority: { priorityKey: input.priority } };
     this.#batch = proxyActivities<Activities>({ ...BATCH, ...place });
     this.#question = proxyActivities<Activities>({ ...QUESTION, ...place });
     this.#show('preparing');
   }
 
+  /** Carries the plan out. A table that was altered while it was read is looked at again: what it has become decides how the run goes on, or why it stops. */
   async run(): Promise<StreamStatus> {
+    for (let altered = 0; ; altered++) {
+      const prepared = await this.#prepare();
+      try {
+        return await (prepared.action === 'increment' ? this.#increments(prepared.generation, 'i') : this.#build(prepared.generation, prepared.parts, prepared.catchUp));
+      } catch (failure) {
+        if (!wantsNewPlan(failure) || altered === NEW_PLANS_MAX || !patched('new-plan')) throw failure;
+        this.#show('preparing again: the table was altered');
+      }
+    }
+  }
+
+  async #prepare(): ReturnType<Activities['prepareStream']> {
     const { runId, source, stream, full } = this.#input;
     const prepared = await this.#question.prepareStream({ runId, source, stream, full: full && this.#input.chapter === undefined });
     this.#notes = prepared.notes;
-    if (prepared.action === 'increment') return this.#increments(prepared.generation, 'i');
-    return this.#build(prepared.generation, prepared.parts, prepared.catchUp);
+    return prepared;
   }
 
   async end(status: StreamStatus, error: ErrorInfo | null): Promise<void> {
@@ -99,6 +121,7 @@ class StreamSync {
   async #rangeBatch(step: Parameters<Activities['extractBatch']>[0]): Promise<{ more: boolean; paused: boolean }> {
     this.#show('extracting');
     const extracted = await this.#batch.extractBatch.executeWithOptions({ ...this.#options(BATCH), summary: `extract ${step.step}` }, [step]);
+    this.#spend(extracted);
     const loaded = await this.#transformAndLoad(extracted.batch, extracted.read, extracted.needsTransform, null);
     this.#add({ ...NO_COUNTS, ...loaded, batches: 1, bytes: extracted.bytes });
     return { more: extracted.more, paused: loaded.paused };
@@ -106,9 +129,11 @@ class StreamSync {
 
   async #transformAndLoad(batch: number, read: number, needsTransform: boolean, part: number | null) {
     const { runId, source, stream } = this.#input;
-    if (needsTransform) await this.#batch.transformBatch.executeWithOptions({ ...this.#options(BATCH), summary: `transform ${rows(read)}` }, [{ batch, part }]);
+    if (needsTransform) this.#spend(await this.#batch.transformBatch.executeWithOptions({ ...this.#options(BATCH), summary: `transform ${rows(read)}` }, [{ batch, part }]));
     this.#show(`loading ${rows(read)}`);
-    return this.#batch.loadBatch.executeWithOptions({ ...this.#options(BATCH), summary: `load ${rows(read)}` }, [{ runId, source, stream, batch, part }]);
+    const loaded = await this.#batch.loadBatch.executeWithOptions({ ...this.#options(BATCH), summary: `load ${rows(read)}` }, [{ runId, source, stream, batch, part }]);
+    this.#spend(loaded);
+    return loaded;
   }
 
   async #build(generation: number, parts: readonly number[], catchUp: boolean): Promise<StreamStatus> {
@@ -134,6 +159,7 @@ class StreamSync {
 
   async #part(step: Parameters<Activities['copyPart']>[0]): Promise<{ paused: boolean }> {
     const copied = await this.#batch.copyPart.executeWithOptions({ ...this.#options(BATCH), summary: `copy part ${step.part}` }, [step]);
+    this.#spend(copied);
     if (!copied.staged) {
       this.#add({ ...NO_COUNTS, batches: 1, read: copied.read, written: copied.read, bytes: copied.bytes });
       return { paused: copied.paused };
@@ -150,14 +176,21 @@ class StreamSync {
         return await attempt(`${this.#input.poll}.${this.#input.chapter ?? 0}.${kind}.${this.#sequence++}`);
       } catch (failure) {
         if (!wantsWholeBatch(failure) || restarts === BATCH_RESTARTS_MAX) throw failure;
+        this.#spend({ failedAttempts: 1 });
       }
     }
+  }
+
+  /** The budget for failures with progress: a stream that only limps on is a matter for a person. */
+  #spend({ failedAttempts = 0 }: { readonly failedAttempts?: number }): void {
+    this.#failedAttempts += failedAttempts;
+    if (this.#failedAttempts > FAILED_ATTEMPTS_MAX) throw failureOf(UNSTABLE);
   }
 
   /** A long sync goes on in a new execution, so that no history grows without bound; what is done is in the destination. */
   async #nextChapter(): Promise<void> {
     if (!workflowInfo().continueAsNewSuggested) return;
-    await continueAsNew<typeof syncStream>({ ...this.#input, before: this.counts, chapter: (this.#input.chapter ?? 0) + 1 });
+    await continueAsNew<typeof syncStream>({ ...this.#input, before: this.counts, failedAttempts: this.#failedAttempts, chapter: (this.#input.chapter ?? 0) + 1 });
   }
 
   #ref(step: string) {

@@ -8,5 +8,5 @@ export const register: Register = (program, context) => {
     .description('go on with a source, or one stream, that was paused')
     .option('--stream <name>', 'only this stream')
     .option('--force', 'also close an open breaker')
-    .action((source: string, options: { stream?: string }) => changePause(context, source, options.stream ?? null, false));
+    .action((source: string, options: { stream?: string; force?: true }) => changePause(context, source, options.stream ?? null, false, options.force === true));
 };

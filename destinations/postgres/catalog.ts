@@ -17,6 +17,8 @@ export interface CatalogStream {
   readonly settings: StreamSettings;
   readonly paused: boolean;
   readonly parked: ErrorInfo | null;
+  /** It was parked, and has not completed since. */
+  readonly resumes: boolean;
 }
 
 export async function listSources(session: Session): Promise<CatalogSource[]> {
@@ -31,12 +33,13 @@ export async function findSource(session: Session, id: string): Promise<CatalogS
 }
 
 export async function listStreams(session: Session, source: string | null): Promise<CatalogStream[]> {
-  const { rows } = await session.query<CatalogStream>('select source, stream, target, settings, paused, parked from tidemark.stream where $1::text is null or source = $1 order by source, ordinal', [source]);
+  const { rows } = await session.query<CatalogStream>('select source, stream, target, settings, paused, parked, resumes from tidemark.stream where $1::text is null or source = $1 order by source, ordinal', [source]);
   return rows;
 }
 
 /** Registers a source as the file has it: streams that the file no longer names leave the catalog, their targets stay. */
 export async function saveSource(session: Session, settings: SourceSettings, hash: string, targets: readonly string[]): Promise<void> {
+  await forgetConnectionTrouble(session, settings);
   await session.query(
     `insert into tidemark.source (id, settings, settings_hash) values ($1, $2, $3)
      on conflict (id) do update set settings = excluded.settings, settings_hash = excluded.settings_hash, applied_at = clock_timestamp()`,
@@ -51,6 +54,21 @@ export async function saveSource(session: Session, settings: SourceSettings, has
       [settings.id, stream.name, ordinal, targets[ordinal], JSON.stringify(stream)],
     );
   }
+}
+
+/** Where a connection is set otherwise, what was known of the one before holds no more: its breaker, and streams that wait because of it. */
+async function forgetConnectionTrouble(session: Session, { id, connection, fallback }: SourceSettings): Promise<void> {
+  const settings = [id, JSON.stringify({ connection, fallback })];
+  await session.query(
+    `delete from tidemark.breaker b using tidemark.source s where s.id = $1 and b.source = s.id
+       and s.settings->(case b.connection when 'primary' then 'connection' else 'fallback' end) is distinct from $2::jsonb->(case b.connection when 'primary' then 'connection' else 'fallback' end)`,
+    settings,
+  );
+  await session.query(
+    `update tidemark.stream set parked = null from tidemark.source s where s.id = $1 and source = s.id and s.settings->'connection' is distinct from $2::jsonb->'connection'
+       and parked->>'code' in ('source.auth_failed', 'source.database_missing', 'source.tls_failed', 'source.protocol')`,
+    settings,
+  );
 }
 
 export async function removeSource(session: Session, id: string): Promise<void> {
