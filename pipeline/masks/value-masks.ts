@@ -2,6 +2,7 @@
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey } from 'node:crypto';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { canonicalText, familyOf } from './canonical-text.ts';
+import { hmacSha256, rememberFew } from './hmac-sha256.ts';
 import { requireKey, subkey, type MaskKey, type MaskKeys } from './mask-key.ts';
 import type { MaskedColumn } from './masked-columns.ts';
 
@@ -41,9 +42,9 @@ export function valueMask(column: MaskedColumn, place: ValuePlace, keys: MaskKey
 
 /** `h1.<key id>.<HMAC-SHA-256 of the canonical text, hex>`: the same wherever the value stands. */
 function hmacMask(key: MaskKey, canonical: (value: Buffer) => Buffer): ValueMask {
-  const secret = createSecretKey(key.bytes);
+  const hmac = rememberFew(hmacSha256(key.bytes));
   const head = `h1.${key.id}.`;
-  return (value) => head + createHmac('sha256', secret).update(canonical(value)).digest('hex');
+  return (value) => head + hmac(canonical(value));
 }
 
 /**
