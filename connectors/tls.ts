@@ -107,8 +107,7 @@ const WORDS: Readonly<Record<TlsFault, Words>> = {
   handshake: { message: 'The TLS handshake failed.', hint: 'The server must speak TLS 1.2 or later, and connection.tls.ca must be the text of valid certificates.' },
 };
 
-/** `where` is `host:port`. */
-export function tlsError(fault: TlsFault, where: string, cause?: unknown): TidemarkError {
-  const { message, hint } = WORDS[fault];
-  return new TidemarkError('source.tls_failed', `${where}: ${message}`, { hint, cause });
+/** `where` is `host:port`; `hint` where the connector's own settings are others. */
+export function tlsError(fault: TlsFault, where: string, cause?: unknown, hint: string = WORDS[fault].hint): TidemarkError {
+  return new TidemarkError('source.tls_failed', `${where}: ${WORDS[fault].message}`, { hint, cause });
 }

@@ -1,5 +1,5 @@
 /** The port is asked before the driver is: the driver takes seconds and has one code for whatever keeps it from connecting. */
-import { connect, isIP, type Socket } from 'node:net';
+import { connect, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
@@ -16,32 +16,34 @@ export function probe(connection: Db2Connection, options: SessionOptions): Promi
   const tls = nodeTlsOptions(modeOf(connection), host, connection.tls?.ca);
   const where = `${host}:${port}`;
   return new Promise((resolve, reject) => {
-    const open: Socket[] = [connect({ host, port })];
+    const socket = tls === null ? connect({ host, port }) : connectTls({ ...tls, port, ...(isIP(host) === 0 ? { servername: host } : {}) });
+    let settled = false;
+    let connected = false;
     const settle = (error: TidemarkError | null): void => {
+      if (settled) return;
+      settled = true;
       clearTimeout(timer);
       options.signal.removeEventListener('abort', onAbort);
-      for (const socket of open) socket.destroy();
+      socket.on('error', () => undefined);
+      // Node crashes where a TLS socket is destroyed within the event that says it is ready.
+      setImmediate(() => socket.destroy());
       if (error === null) resolve();
       else reject(error);
     };
     const timer = setTimeout(() => settle(fromProbe(null, host, port)), options.connectTimeoutMs);
     const onAbort = (): void => settle(cancelled());
     options.signal.addEventListener('abort', onAbort, { once: true });
-    const secure = (socket: Socket): void => {
-      const encrypted = connectTls({ ...tls, socket, ...(isIP(host) === 0 ? { servername: host } : {}) });
-      open.push(encrypted);
-      encrypted.once('secureConnect', () => settle(null));
-      // A server without TLS hangs up, or says so in its own protocol.
-      encrypted.once('close', () => settle(tlsError('no_tls', where)));
-      encrypted.once('error', (error: NodeJS.ErrnoException) => settle(tlsError(tlsFaultOf(error.code ?? '') ?? 'no_tls', where, error)));
-    };
-    const [socket] = open as [Socket];
     socket.once('connect', () => {
-      socket.removeAllListeners('error').on('error', () => undefined);
+      connected = true;
       if (tls === null) settle(null);
-      else secure(socket);
     });
-    socket.once('error', (error: NodeJS.ErrnoException) => settle(fromProbe(error.code ?? 'unknown', host, port)));
+    socket.once('secureConnect', () => settle(null));
+    // A server without TLS hangs up, or says so in its own protocol.
+    socket.once('close', () => settle(tlsError('no_tls', where)));
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      const code = error.code ?? 'unknown';
+      settle(connected ? tlsError(tlsFaultOf(code) ?? 'no_tls', where, error) : fromProbe(code, host, port));
+    });
     if (options.signal.aborted) onAbort();
   });
 }

@@ -1,5 +1,6 @@
 /** From the driver's and the server's codes to ours. Server messages may quote values, so none of them is repeated. */
 import { TidemarkError, type ErrorCode } from '../../schemas/errors.ts';
+import { tlsError, type TlsFault } from '../tls.ts';
 
 interface Meaning {
   readonly code: ErrorCode;
@@ -128,8 +129,26 @@ export function toTidemarkError(error: unknown, where: string): TidemarkError {
 
 /** The same while a connection is being made: an end of the line then means a server of another kind, or none. */
 export function toConnectError(error: unknown, where: string): TidemarkError {
+  const fault = codeOf(error) === 'NJS-506' ? tlsFaultIn(messageOf(error)) : null;
+  if (fault === 'unknown_authority') return tlsError(fault, where, error, AUTHORITY_HINT);
+  if (fault !== null) return tlsError(fault, where, error);
   const endedAtOnce = codeOf(error) === 'NJS-500' && messageOf(error).includes('NJS-521');
   return endedAtOnce ? toTidemarkError({ code: 'NJS-521' }, where) : toTidemarkError(error, where);
+}
+
+const AUTHORITY_HINT = 'Put the authority into connection.wallet (ewallet.pem, with a private key), or its file into NODE_EXTRA_CA_CERTS of the workers.';
+
+/** The driver keeps no code of what TLS refused, only OpenSSL's fixed words, or its own code for a name that does not match. */
+const TLS_TEXTS: readonly (readonly [RegExp, TlsFault])[] = [
+  [/NJS-50[78]/, 'wrong_host'],
+  [/certificate has expired/, 'expired'],
+  [/certificate is not yet valid/, 'not_yet_valid'],
+  [/self-signed certificate|unable to (get|verify)/, 'unknown_authority'],
+  [/wrong version number|packet length too long|before secure TLS connection|ECONNRESET/, 'no_tls'],
+];
+
+function tlsFaultIn(text: string): TlsFault | null {
+  return TLS_TEXTS.find(([pattern]) => pattern.test(text))?.[1] ?? null;
 }
 
 function meaningOf(code: string): Meaning {

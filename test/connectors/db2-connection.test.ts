@@ -18,7 +18,7 @@ const HOSTILE = [';UID=other', '\u0000', '\r\n', '\u2028', ';', 'a;b'];
 
 describe('connection of db2', () => {
   test('is a string of the typed fields, read-only, under a name that a DBA sees', () => {
-    expect(connectionString(connectionSchema.parse(GOOD), OPTIONS)).toBe(
+    expect(connectionString(connectionSchema.parse({ ...GOOD, tls: { mode: 'disable' } }), OPTIONS)).toBe(
       'DATABASE=CBS_DB;HOSTNAME=db2-hq.bank.example;PORT=50000;PROTOCOL=TCPIP;UID=db2inst1;PWD=p{a}"s=s\'w ord;' +
         'ReadOnlyConnection=1;TxnIsolation=2;FetchBufferSize=262144;ConnectTimeout=2;ClientApplName=tidemark hq_ UID_x;ProgramName=tidemark hq_ UID_x;',
     );
@@ -28,7 +28,9 @@ describe('connection of db2', () => {
     const ca = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
     const keywords = (mode: string): string => connectionString(connectionSchema.parse({ ...GOOD, schema: 'CORE', tls: { mode, ca } }), { ...OPTIONS, caFile: '/tmp/x/authority.pem' });
     expect(keywords('verify-full')).toContain('Security=SSL;SSLServerCertificate=/tmp/x/authority.pem;SSLClientHostnameValidation=Basic;CurrentSchema=CORE;');
-    expect(keywords('require')).toContain('SSLClientHostnameValidation=Off;');
+    for (const mode of ['verify-ca', 'require']) expect(keywords(mode)).toContain('Security=SSL;SSLServerCertificate=/tmp/x/authority.pem;SSLClientHostnameValidation=Off;');
+    expect(connectionString(connectionSchema.parse(GOOD), OPTIONS)).toContain('Security=SSL;SSLClientHostnameValidation=Basic;');
+    expect(connectionString(connectionSchema.parse({ ...GOOD, host: '127.0.0.1' }), OPTIONS)).not.toContain('SSL');
     expect(keywords('disable')).not.toContain('SSL');
   });
 

@@ -10,6 +10,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import { freePort } from '../support/processes.ts';
 import { onFileEnd } from '../support/release.ts';
 
+const WALLET = '-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 const base = { host: '127.0.0.1', service_name: 'ORCLPDB1', user: 'reader', password: 'pass-canary' };
 const options = { applicationName: 'tidemark hq', connectTimeoutMs: 1000, statementTimeoutMs: 1000 };
 
@@ -99,26 +100,29 @@ describe('oracle connection settings', () => {
   it('makes a descriptor of typed fields', () => {
     const plain = connectionSchema.parse(base);
     expect(descriptorOf(plain)).toBe('(DESCRIPTION=(ADDRESS=(PROTOCOL=tcp)(HOST=127.0.0.1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=ORCLPDB1)))');
+    expect(descriptorOf(connectionSchema.parse({ ...base, tls: { mode: 'verify-ca' } }))).toContain('(PROTOCOL=tcps)(HOST=127.0.0.1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=ORCLPDB1))(SECURITY=(SSL_SERVER_DN_MATCH=no))');
+    expect(descriptorOf(connectionSchema.parse({ ...base, host: 'db.bank.example' }))).toContain('(SSL_SERVER_DN_MATCH=yes)');
+    expect(descriptorOf(connectionSchema.parse({ ...base, host: undefined, addresses: [{ host: 'localhost' }, { host: 'db.bank.example' }], tls: { mode: 'disable' } }))).not.toContain('tcps');
     const cluster = connectionSchema.parse({ ...base, host: undefined, service_name: undefined, sid: 'CBS', addresses: [{ host: 'a.bank.example' }, { host: 'b.bank.example', port: 2484 }], tls: { mode: 'verify-full', server_dn: 'CN=db.bank.example,O=Bank' } });
     expect(descriptorOf(cluster)).toBe('(DESCRIPTION=(ADDRESS_LIST=(LOAD_BALANCE=off)(FAILOVER=on)(ADDRESS=(PROTOCOL=tcps)(HOST=a.bank.example)(PORT=1521))(ADDRESS=(PROTOCOL=tcps)(HOST=b.bank.example)(PORT=2484)))(CONNECT_DATA=(SID=CBS))(SECURITY=(SSL_SERVER_DN_MATCH=yes)(SSL_SERVER_CERT_DN="CN=db.bank.example,O=Bank")))');
   });
 
   it('hands the wallet over by content, and whole seconds', () => {
-    const settings = connectionSchema.parse({ ...base, tls: { mode: 'verify-full' }, wallet: '-----BEGIN CERTIFICATE-----', wallet_password: 'w' });
+    const settings = connectionSchema.parse({ ...base, wallet: WALLET, wallet_password: 'w' });
     expect(attributesOf(settings, { connectTimeoutMs: 1500 })).toEqual({
       user: 'reader', password: 'pass-canary', connectString: descriptorOf(settings), connectTimeout: 2, transportConnectTimeout: 2, expireTime: 1, program: 'tidemark',
-      sslServerDNMatch: true, walletContent: '-----BEGIN CERTIFICATE-----', walletPassword: 'w',
+      sslServerDNMatch: true, walletContent: WALLET, walletPassword: 'w',
     });
   });
 
   it('wants one of host and addresses, one of service_name and sid, and knows every key', () => {
-    for (const wrong of [{ host: undefined }, { addresses: [{ host: 'x' }] }, { service_name: undefined }, { sid: 'X' }, { tns: 'x' }, { connectString: 'x' }, { tls: { mode: 'off' } }, { wallet: 'PEM' }]) expect(parse(wrong).success).toBe(false);
+    for (const wrong of [{ host: undefined }, { addresses: [{ host: 'x' }] }, { service_name: undefined }, { sid: 'X' }, { tns: 'x' }, { connectString: 'x' }, { tls: { mode: 'off' } }, { wallet: 'PEM' }, { wallet: WALLET, tls: { mode: 'disable' } }, { tls: { mode: 'verify-full', ca: WALLET } }, { tls: { mode: 'verify-ca', server_dn: 'CN=a' } }]) expect(parse(wrong).success).toBe(false);
   });
 
   it.each(['host', 'service_name', 'sid'] as const)('admits nothing in %s that could add to the descriptor', (field) => {
     fc.assert(
       fc.property(fc.string({ unit: fc.oneof(fc.constantFrom('(', ')', '=', ';', '{', '}', '"', "'", '\\', '\r', '\n', '\0', '\u2028', ' ', '/', '?', '@', ','), fc.constantFrom('a', 'Z', '0', '.', '_', '-')), minLength: 1 }), (text) => {
-        const more = field === 'sid' ? { service_name: undefined, sid: text } : { [field]: text };
+        const more = { tls: { mode: 'disable' }, ...(field === 'sid' ? { service_name: undefined, sid: text } : { [field]: text }) };
         const parsed = parse(more);
         if (!parsed.success) return;
         expect(descriptorOf(parsed.data).match(/[()="]/g)).toEqual(descriptorOf(connectionSchema.parse(field === 'sid' ? { ...base, service_name: undefined, sid: 'X' } : base)).match(/[()="]/g));
