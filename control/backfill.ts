@@ -1,5 +1,5 @@
 /** Starting, following and ending a backfill; what the command and other programs call. */
-import { WorkflowFailedError, WorkflowIdConflictPolicy, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { readPlan } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
@@ -8,6 +8,7 @@ import { countSlices, saveBackfill, type SliceCounts } from '../destinations/pos
 import { cutRange, parseRange } from '../pipeline/backfill-range.ts';
 import { cursorColumn } from '../pipeline/backfill.ts';
 import type { StreamPlan } from '../pipeline/stream-plan.ts';
+import { WorkflowFailedError, WorkflowIdConflictPolicy } from '../runtime/temporal-library.ts';
 import type { BackfillInput } from '../schemas/backfill-input.ts';
 import { ERROR_CODES, TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { StreamResult } from '../schemas/run.ts';

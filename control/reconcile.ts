@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowFailedError, type Client } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import type { Client } from '@temporalio/client';
+import { ApplicationFailure, WorkflowFailedError } from '../runtime/temporal-library.ts';
 import type { ReconcileResult } from '../schemas/comparison.ts';
 import { ERROR_CODES, TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { ReconcileInput } from '../schemas/reconcile-input.ts';

@@ -1,4 +1,5 @@
-import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client, type ScheduleOptions } from '@temporalio/client';
+import type { Client, ScheduleOptions } from '@temporalio/client';
+import { ScheduleNotFoundError, ScheduleOverlapPolicy } from '../runtime/temporal-library.ts';
 import type { Schedule, SourceSettings } from '../schemas/settings.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 

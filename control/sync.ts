@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { Destination } from '../destinations/postgres/destination.ts';
-import { listStreams } from '../destinations/postgres/catalog.ts';
 import { listStreamResults } from '../destinations/postgres/runs.ts';
+import { ApplicationFailure, WorkflowFailedError } from '../runtime/temporal-library.ts';
 import { ERROR_CODES, TidemarkError, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
 import type { StreamResult } from '../schemas/run.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 import { MAIN_QUEUE } from './schedules.ts';
+
+export { chooseSources } from './choose-sources.ts';
 
 export interface SyncCommand {
   readonly sources: readonly string[];
@@ -68,20 +69,4 @@ export function failureInfo(cause: unknown): ErrorInfo | null {
   if (typeof info === 'object' && info !== null && 'code' in info && typeof info.code === 'string' && info.code in ERROR_CODES) return info as ErrorInfo;
   const code = cause.type;
   return code && code in ERROR_CODES ? { code: code as ErrorCode, message: cause.message, hint: null } : null;
-}
-
-/** Throws `usage.unknown_source` or `usage.unknown_stream` for a name that is not in the catalog. Returns the sources to sync. */
-export async function chooseSources(destination: Destination, named: readonly string[], stream: string | null): Promise<string[]> {
-  const streams = await destination.session('reading the catalog', (session) => listStreams(session, null));
-  const known = [...new Set(streams.map((each) => each.source))];
-  const unknown = named.find((source) => !known.includes(source));
-  if (unknown !== undefined) {
-    throw new TidemarkError('usage.unknown_source', `There is no source ${unknown} in the catalog.`, { hint: known.length === 0 ? 'Nothing is applied yet: run tidemark apply.' : `Applied sources: ${known.join(', ')}. After a change of the file run tidemark apply.` });
-  }
-  const chosen = named.length > 0 ? [...new Set(named)] : known;
-  if (chosen.length === 0) throw new TidemarkError('run.not_applied', 'Nothing is applied yet.', { hint: 'Run tidemark apply.' });
-  if (stream === null) return chosen;
-  const having = chosen.filter((source) => streams.some((each) => each.source === source && each.stream === stream));
-  if (having.length === 0) throw new TidemarkError('usage.unknown_stream', `No stream ${stream} is in the catalog.`, { hint: `Streams: ${streams.filter((each) => chosen.includes(each.source)).map((each) => each.stream).join(', ')}.` });
-  return having;
 }

@@ -3,11 +3,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import { TidemarkError } from '../schemas/errors.ts';
 import { dataDirectory, environment, type Environment } from './environment.ts';
 import { registerSecret } from './secret-masking.ts';
+import { Client, Connection } from './temporal-library.ts';
 import { readUpState } from './up-state.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;

@@ -22,27 +22,26 @@ export const register: Register = (program, context) => {
     .option('--full', 'build a new generation of each target')
     .option('--detach', 'start and do not wait')
     .action(async (sources: string[], options: SyncOptions) => {
-      const { withDestination, withTemporal } = await import('../../control/open.ts');
-      const { chooseSources, startSyncs } = await import('../../control/sync.ts');
-      const { changedSources } = await import('../../control/drift.ts');
-      const { requireWorker } = await import('../../control/workers.ts');
+      const { withTemporalAndDestination } = await import('../../control/open.ts');
       const place = await placeOf(context);
       const began = performance.now();
-      await withTemporal(place, (temporal) =>
-        withDestination(place, async (destination) => {
-          await warnIfChanged(context, await changedSources(place, destination));
-          const chosen = await chooseSources(destination, sources, options.stream ?? null);
-          await requireWorker(temporal);
-          const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true });
-          if (options.detach === true) return printDetached(context, started);
-          await awaitRuns(context, temporal.client, destination, started, began);
-        }),
-      );
+      await withTemporalAndDestination(place, async (temporal, destination) => {
+        const { chooseSources } = await import('../../control/choose-sources.ts');
+        const { startSyncs } = await import('../../control/sync.ts');
+        const { changedSources } = await import('../../control/drift.ts');
+        const { requireWorker } = await import('../../control/workers.ts');
+        await warnIfChanged(context, await changedSources(place, destination));
+        const chosen = await chooseSources(destination, sources, options.stream ?? null);
+        await requireWorker(temporal);
+        const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true });
+        if (options.detach === true) return printDetached(context, started);
+        await awaitRuns(context, temporal.client, destination, started, began);
+      });
     });
 };
 
-/** Follows runs that were started to their end and prints their streams; Ctrl-C cancels them. `began`: of the command, by performance.now(). */
-export async function awaitRuns(context: CliContext, client: TemporalConnection['client'], destination: Destination, started: readonly StartedSync[], began: number): Promise<void> {
+/** Follows runs that were started to their end and prints their streams; Ctrl-C cancels them. `began`: of the command, by performance.now(); `more`: read at the end, for the document. */
+export async function awaitRuns(context: CliContext, client: TemporalConnection['client'], destination: Destination, started: readonly StartedSync[], began: number, more: () => Promise<object> = async () => ({})): Promise<void> {
   const { cancelSync, finishSync } = await import('../../control/sync.ts');
   const { followSync } = await import('../progress.ts');
   const stopFollowing = followSync(context.output, destination, started);
@@ -56,7 +55,7 @@ export async function awaitRuns(context: CliContext, client: TemporalConnection[
     const failed = ended.find((each) => each.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     const results = ended.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
-    await printResults(context, results, (performance.now() - began) / 1_000);
+    await printResults(context, results, (performance.now() - began) / 1_000, await more());
   } finally {
     await stopFollowing();
   }
@@ -66,11 +65,11 @@ async function printDetached(context: CliContext, started: readonly StartedSync[
   await context.output.result({ ok: true, started }, () => started.map((each) => `${each.source}\t${each.workflowId}`).join('\n'));
 }
 
-async function printResults(context: CliContext, streams: readonly StreamResult[], seconds: number): Promise<void> {
+async function printResults(context: CliContext, streams: readonly StreamResult[], seconds: number, more: object): Promise<void> {
   const { output } = context;
   const ok = streams.every((stream) => stream.status === 'completed' || stream.status === 'disabled');
   if (!ok) context.exitWith(1);
-  await output.result({ ok, seconds: Math.round(seconds * 1_000) / 1_000, streams }, async () => {
+  await output.result({ ok, seconds: Math.round(seconds * 1_000) / 1_000, streams, ...more }, async () => {
     const rows = streams.map((s) => [s.source, s.stream, s.status, ...[s.batches, s.read, s.written, s.unchanged, s.rejected].map((n) => n.toLocaleString('en-US')), s.seconds.toFixed(1), s.watermark.to ?? '']);
     const table = await output.table(['source', 'stream', 'status', 'batches', 'read', 'written', 'unchanged', 'rejected', 'seconds', 'watermark'], rows);
     const remarks = streams.flatMap((s) => [

@@ -1,6 +1,8 @@
 /** Runs a TypeScript program of this project under Node 24 as if this process were it: same terminal, signals and exit code. */
 import { spawn } from 'node:child_process';
+import module from 'node:module';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { cacheFolder } from './cache.js';
 import { watchLauncher } from './launcher-watch.js';
@@ -38,10 +40,13 @@ function passOn(child, signal) {
  */
 export async function handOver(node, program, args, { longRunning = false } = {}) {
   process.env.TIDEMARK_CACHE_DIR ??= cacheFolder();
+  // Compiled code is kept from run to run, of the program's first file too: without it the type stripper itself is loaded each time. Not where everybody may write.
+  process.env.NODE_COMPILE_CACHE ??= join(cacheFolder(), 'compiled');
   if (node === process.execPath) {
     if (longRunning) beginAgain();
     watchLauncher(() => process.kill(process.pid, 'SIGTERM'));
     process.argv = [process.execPath, program, ...args];
+    module.enableCompileCache?.(process.env.NODE_COMPILE_CACHE);
     await import(pathToFileURL(program).href);
     return;
   }
