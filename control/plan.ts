@@ -3,14 +3,15 @@ import { findManifest } from '../connectors/registry.ts';
 import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
-import { makeStreamPlan, targetOf } from '../pipeline/stream-plan.ts';
-import { reviewTarget } from '../pipeline/target-changes.ts';
+import { targetOf } from '../pipeline/stream-plan.ts';
+import { reviewStream } from '../pipeline/stream-review.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
 import type { SourceSession } from '../connectors/connector.ts';
 import { settingsHash } from './drift.ts';
 import { describeSchedule } from './schedules.ts';
+import { planWebhooks } from './webhooks.ts';
 
 /** Sources that are inspected at once: a fleet with silent hosts is planned in a few connection time-outs, not in one for each. */
 const INSPECTED_AT_ONCE = 32;
@@ -50,6 +51,8 @@ export interface Plan {
   readonly sources: readonly SourcePlan[];
   /** Sources of the catalog that the file does not name any more. */
   readonly removed: readonly string[];
+  /** Changes of who is told of events. */
+  readonly webhooks?: readonly Change[];
 }
 
 export interface PlanOptions {
@@ -68,13 +71,14 @@ export async function makePlan(settings: Settings, destination: Destination | nu
   };
   await Promise.all(Array.from({ length: INSPECTED_AT_ONCE }, lane));
   const named = new Set(settings.sources.map((source) => source.id));
-  return { sources, removed: known.map((source) => source.settings.id).filter((id) => !named.has(id)) };
+  const webhooks = await (destination === null ? planWebhooks(null, settings.events?.webhooks ?? []) : destination.session('reading the catalog', (session) => planWebhooks(session, settings.events?.webhooks ?? [])));
+  return { sources, webhooks, removed: known.map((source) => source.settings.id).filter((id) => !named.has(id)) };
 }
 
 /** All changes of a plan in the order in which they are made, with the ids that `--approve` takes. */
 export function listChanges(plan: Plan): PlannedChange[] {
   const removals: Change[] = plan.removed.map((source) => ({ action: 'remove_source', object: source, destructive: false, detail: 'its schedule goes, its targets and its ledger stay' }));
-  return [...plan.sources.flatMap((source) => source.changes), ...removals].map(({ action, object, destructive, detail }, i) => ({ id: `c${i + 1}`, action, object, destructive, detail }));
+  return [...plan.sources.flatMap((source) => source.changes), ...removals, ...(plan.webhooks ?? [])].map(({ action, object, destructive, detail }, i) => ({ id: `c${i + 1}`, action, object, destructive, detail }));
 }
 
 async function planSource(settings: SourceSettings, known: readonly CatalogSource[], destination: Destination | null, options: PlanOptions): Promise<SourcePlan> {
@@ -130,10 +134,9 @@ async function inspectStreams(settings: SourceSettings, targets: readonly string
     if (!stream.enabled) continue;
     try {
       const table = await source.describe(stream.name, stream.types);
-      const drafted = makeStreamPlan(settings.id, stream, table, capabilities);
-      const review = await destination.session('looking at a target', (session) => reviewTarget(session, drafted));
+      const review = await destination.session('looking at a target', (session) => reviewStream(session, { source: settings.id, settings: stream, table, capabilities, full: false }));
       result.targets[i] = formatTableName(review.plan.target);
-      result.changes.push(...review.changes);
+      result.changes.push(...(review.acceptance === null ? [] : [review.acceptance]), ...review.changes);
       result.warnings.push(...review.plan.notes.map((message) => ({ source: settings.id, stream: stream.name, message })));
     } catch (error) {
       result.problems.push({ ...infoOf(error), source: settings.id, stream: stream.name });

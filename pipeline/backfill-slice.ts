@@ -14,6 +14,7 @@ import { faultPoint } from './fault-point.ts';
 import { loadBatch } from './load.ts';
 import type { MaskKeys } from './masks/mask-key.ts';
 import { maskOf } from './masks/masking.ts';
+import { requireSameShape } from './source-shape.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { transformBatch } from './transform.ts';
 
@@ -56,7 +57,7 @@ export async function copySlice(engine: Engine, id: number, signal: AbortSignal,
   const done = await engine.destination.session('looking into the ledger', (session) => findLedger(session, open.batch));
   if (done !== null) return done;
   const attempt: Attempt = { engine, plan, keys: await loadKeys(engine, plan), slice, guarantee: watermark.guarantee, step, open, signal, onProgress };
-  await withSource(engine, source, signal, (session) => stageEitherWay(attempt, session));
+  await withSource(engine, { source, stream }, signal, (session) => stageEitherWay(attempt, session));
   const batch = { batch: attempt.open.batch, part: null, slice: id };
   await transformBatch(engine, batch);
   return loadBatch(engine, batch);
@@ -84,6 +85,7 @@ async function stageSlice(attempt: Attempt, source: SourceSession, lenient: bool
     await prepareStage(session, stage, open.batch);
     const names = plan.columns.map((column) => column.name);
     const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    await requireSameShape(source, plan);
     await markStaged(session, open.batch, open.token, 0, {
       read: copied.rows,
       bytes: copied.bytes,

@@ -7,11 +7,15 @@ import { closeBeforeBuild } from '../destinations/postgres/quarantine.ts';
 import { countForSwap, swapGeneration, type Swap, type SwapResult } from '../destinations/postgres/swap.ts';
 import type { Approval } from '../destinations/postgres/approvals.ts';
 import { forgetTouches } from '../destinations/postgres/touch.ts';
+import { DELETED_COLUMN } from '../destinations/postgres/digest.ts';
+import { carryMarked } from './deletes/carry-marked.ts';
 import { loadKeys, loadPlan, type Engine } from './engine.ts';
+import { followShape } from './follow-shape.ts';
 import { faultPoint } from './fault-point.ts';
 import { maskFingerprint } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
+import { retentionScope } from './retention-plan.ts';
 import { askWhereShrinking, waitsForDecision } from './shrink.ts';
 import { shapeHash, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
 
@@ -50,6 +54,7 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
       source: plan.source,
       stream: plan.stream,
       target: plan.target,
+      retype: plan.retype ?? [],
       shapeHash: hash,
       masks,
       position: seal.sealPosition(full.position),
@@ -95,7 +100,9 @@ export async function finishBuild(engine: Engine, source: string, stream: string
       stream,
       target: plan.target,
       building,
-      columns: targetColumnsOf(plan).map((column) => column.name),
+      columns: [...[...targetColumnsOf(plan), ...(plan.retired ?? [])].map((column) => column.name), ...(plan.marksDeletes === true ? [DELETED_COLUMN] : [])],
+      marks: plan.marksDeletes === true,
+      retention: retentionScope(plan, plan.target, runId),
       deleteCap: plan.deleteCap,
       // What is hidden from now on must not stand in an older build either.
       keepGenerations: hides ? 0 : plan.keepGenerations,
@@ -103,10 +110,12 @@ export async function finishBuild(engine: Engine, source: string, stream: string
     const counts = await countForSwap(session, swap);
     const asked = await askWhereShrinking(session, swap, counts, runId);
     if (asked !== null) return asked;
+    await carryMarked(session, plan, swap);
     const result = await swapGeneration(session, swap, counts);
     if (result === 'swapped') await emitSwapped(session, source, stream, formatTableName(plan.target), generation, (plan.touchLog ?? []).length > 0);
     if (hides) await forgetTouches(session, source, stream);
     await closeBeforeBuild(session, source, stream, generation);
+    if (plan.pending !== undefined) await followShape(session, plan, plan.pending);
     if (hides && result === 'unchanged') await adoptMasks(session, source, stream, generation);
     await faultPoint('PD', 'swap');
     return result;

@@ -1,4 +1,4 @@
-import type { RowRead } from '../connectors/connector.ts';
+import type { RowRead, SourceSession } from '../connectors/connector.ts';
 import { batchTransaction, makeLenient, markStaged, openBatch, readInOrder, type BatchStep, type OpenBatch } from '../destinations/postgres/batch.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
 import { finishPart, readBuilding, readPart, type Building } from '../destinations/postgres/generation.ts';
@@ -15,6 +15,7 @@ import type { MaskKeys } from './masks/mask-key.ts';
 import { maskOf } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
+import { requireSameShape } from './source-shape.ts';
 import { hasChecks, type StreamPlan } from './stream-plan.ts';
 
 export interface CopiedPart {
@@ -86,22 +87,23 @@ async function copyOneWay(attempt: PartAttempt, part: Part, way: Way): Promise<C
     const openRead = async () => keepError(await source.readPart(plan.read, part, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
     const { open, read: rows } = await readInOrder(engine.destination, step, attempt.open, signal, openRead);
     attempt.open = open;
-    return way === 'direct' && !rows.marksRejects ? copyDirect(attempt, rows) : stagePart(attempt, rows, way === 'lenient');
+    return way === 'direct' && !rows.marksRejects ? copyDirect(attempt, source, rows) : stagePart(attempt, source, rows, way === 'lenient');
   };
-  return withSource(engine, step.source, signal, copy, 'sync');
+  return withSource(engine, step, signal, copy, 'sync');
 }
 
-/** Rows must be looked at first: for rules and transforms, or since the source does not enforce the key, so that copies of it must be told apart before the key is built. */
+/** Rows must be looked at first: for rules, transforms and tombstones, or since the source does not enforce the key, so that copies of it must be told apart before the key is built. */
 function wantsStage(plan: StreamPlan): boolean {
-  return (plan.key.length > 0 && !plan.keyProven) || hasChecks(plan);
+  return (plan.key.length > 0 && !plan.keyProven) || hasChecks(plan) || (plan.deletes?.tombstone ?? null) !== null;
 }
 
-async function copyDirect(attempt: PartAttempt, read: RowRead): Promise<CopiedPart> {
+async function copyDirect(attempt: PartAttempt, source: SourceSession, read: RowRead): Promise<CopiedPart> {
   const { engine, plan, building, open, step, part } = attempt;
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
     const names = plan.columns.map((column) => column.name);
     const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, false), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    await requireSameShape(source, plan);
     await finishPart(session, part, open.batch);
     await writeLedger(session, { ...ledgerEntry(step, open, rows), written: rows.rows, kind: 'part' });
     await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1 and token = $2", [open.batch, open.token]);
@@ -112,13 +114,14 @@ async function copyDirect(attempt: PartAttempt, read: RowRead): Promise<CopiedPa
   return { batch: open.batch, read: copied.rows, bytes: copied.bytes, staged: false };
 }
 
-async function stagePart(attempt: PartAttempt, read: RowRead, lenient: boolean): Promise<CopiedPart> {
+async function stagePart(attempt: PartAttempt, source: SourceSession, read: RowRead, lenient: boolean): Promise<CopiedPart> {
   const { engine, plan, building, open, part } = attempt;
   const stage = stageOf(plan, part, lenient);
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);
     const names = plan.columns.map((column) => column.name);
     const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    await requireSameShape(source, plan);
     const record = { read: rows.rows, bytes: rows.bytes, hash: rows.hash, marked: true, to: null, from: null, more: false, guarantee: building.guarantee, futureRows: 0, asOf: null };
     await markStaged(session, open.batch, open.token, building.version, record);
     return rows;

@@ -13,6 +13,7 @@ import type { MaskKeys } from './masks/mask-key.ts';
 import { maskOf } from './masks/masking.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { positionSeal } from './masks/sealed-position.ts';
+import { requireSameShape } from './source-shape.ts';
 import { hasChecks, type StreamPlan } from './stream-plan.ts';
 
 /** What the workflow learns of an extract: ids and counts. */
@@ -57,7 +58,7 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
       throw destinationError(error, 'staging a batch');
     });
   };
-  return withSource(engine, step.source, signal, read, 'sync');
+  return withSource(engine, step, signal, read, 'sync');
 }
 
 interface Attempt {
@@ -86,6 +87,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
     await requireOpenRun(session, attempt.step.runId, open.batch);
     const names = plan.columns.map((column) => column.name);
     const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    await requireSameShape(source, plan);
     const record: Staged = {
       read: copied.rows,
       bytes: copied.bytes,
@@ -108,7 +110,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
 
 /** The stage of a stream, or of one part of a build or slice of a backfill: {@link stagedAs}. */
 export function stageOf(plan: StreamPlan, part: number | string | null, lenient: boolean): Stage {
-  return { table: stageName(plan.source, plan.stream, part === null ? null : String(part)), columns: plan.columns, lenient, transforms: plan.transforms ?? [] };
+  return { table: stageName(plan.source, plan.stream, part === null ? null : String(part)), columns: plan.columns, lenient, transforms: plan.transforms ?? [], nulls: plan.retired ?? [] };
 }
 
 /** What tells a batch's stage from the others of its stream. */

@@ -8,11 +8,14 @@ import type { TypedColumn } from '../destinations/postgres/target.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Mode, StreamSettings } from '../schemas/settings.ts';
 import type { Column, TableShape } from '../schemas/table.ts';
+import { deletesNotes, planDeletes, type PlannedDeletes } from './deletes/planned-deletes.ts';
 import { maskedType, maskNotes, planMasks, type MaskPlan } from './masks/masked-columns.ts';
 import { nearestName } from './nearest-name.ts';
+import { planRetention, type PlannedRetention } from './retention-plan.ts';
+import type { FollowedShape } from './stream-review.ts';
 import { planRules, planTransforms } from './rules/row-checks.ts';
-
 import { planTouchLog } from './touch-log.ts';
+
 /**
  * - `incremental`: reads on from the watermark.
  * - `rebuild`: builds a new generation in every run, since nothing tells what is new.
@@ -39,40 +42,39 @@ export interface StreamPlan {
   readonly masks?: MaskPlan;
   readonly transforms?: readonly PlannedTransform[];
   readonly rules?: readonly PlannedRule[];
-  readonly deleteCap: number;
   /** Target names of the columns whose old values are logged; absent where there are none. */
   readonly touchLog?: readonly string[];
   /** Null or absent: nothing is done about rows that are deleted at the source. */
   readonly deletes?: PlannedDeletes | null;
+  /** Null or absent: rows are kept however old they are. */
+  readonly retention?: PlannedRetention | null;
   /** The target has the column of deletion times. */
   readonly marksDeletes?: boolean;
+  readonly deleteCap: number;
   readonly keepGenerations: number;
   readonly badRowsMax: number;
   /** Rows that commit together, where the stream sets a bound of its own. */
   readonly batchRowsMax: number | null;
+  /** Columns of the target whose column at the source is gone: every row that is written gets NULL there. */
+  readonly retired?: readonly TypedColumn[];
+  /** Types that the next generation has and the target has not. */
+  readonly retype?: readonly TypedColumn[];
+  /** What is remembered and told once the next generation, which alone can follow the source's table, has been swapped in. */
+  readonly pending?: FollowedShape;
   /** Plain warnings for `plan`, `sync` and `status`. */
   readonly notes: readonly string[];
 }
 
-/** Settings that a later version carries out; refused rather than passed over, since each is a promise to the user. */
-function refuseUnsupported(stream: StreamSettings): void {
-  const unsupported = [
-    stream.deletes !== null && 'deletes',
-    stream.retention !== null && 'retention',
-  ].filter((name) => name !== false);
-  if (unsupported.length === 0) return;
-  throw new TidemarkError('config.unsupported', `Stream ${stream.name} uses ${unsupported.join(', ')}, which this version does not carry out.`, { hint: 'Remove it from the stream; nothing is synced while it stands there.' });
-}
-
-/** Makes the plan of a stream from its settings and the shape of its table. Throws where the settings do not fit the table. */
-export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: TableShape, capabilities: Capabilities): StreamPlan {
-  refuseUnsupported(stream);
+/** Makes the plan of a stream from its settings and the shape of its table; `proposes`: a cursor may be found where the settings name none. Throws where the settings do not fit the table. */
+export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: TableShape, capabilities: Capabilities, proposes = true): StreamPlan {
   const chosen = chooseColumns(stream, table, capabilities);
   const key = (stream.key ?? table.key).map((name) => findColumn(table, name, capabilities, 'source.key_missing', 'key').name);
-  const cursor = chooseCursor(stream, table, capabilities);
+  const cursor = chooseCursor(stream, table, capabilities, proposes);
   requireChosen(stream, chosen, [...key, ...(cursor === null ? [] : [cursor])]);
   const masks = planMasks({ stream, find: (name) => findColumn(table, name, capabilities, 'source.column_missing', 'mask'), columns: chosen, key, cursor });
+  const deletes = planDeletes({ stream, find: (name) => findColumn(table, name, capabilities, 'source.column_missing', 'deletes.column'), columns: chosen, key, masks });
   const columns = chosen.filter((column) => !masks.dropped.includes(column.name)).map((column) => maskedColumn(column, masks));
+  const retention = planRetention({ stream, find: (name) => findColumn(table, name, capabilities, 'source.column_missing', 'retention.column'), columns, masks });
   const ordered = cursor !== null && (capabilities.textCursors === true || table.columns.find((column) => column.name === cursor)?.order !== 'text');
   const strategy: Strategy = stream.mode === 'replace' || !ordered || key.length === 0 ? 'rebuild' : 'incremental';
   if (stream.mode === 'append' && key.length === 0) {
@@ -107,19 +109,20 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     masks,
     transforms: planTransforms(checks),
     rules: planRules(checks),
-    deleteCap: stream.deleteCap,
     ...(stream.touchLog === undefined ? {} : { touchLog: planTouchLog({ stream: stream.name, names: stream.touchLog, columns, added: Object.keys(stream.transforms), foldsToUpper: capabilities.foldsToUpper }) }),
     deletes,
+    retention,
+    deleteCap: stream.deleteCap,
     keepGenerations: stream.keepGenerations,
     badRowsMax: stream.badRowsMax,
     batchRowsMax: stream.batchRowsMax,
-    notes: [...notesOf(stream, table, columns, key, cursor, ordered), ...maskNotes(masks)],
+    notes: [...notesOf(stream, table, columns, key, cursor, ordered), ...maskNotes(masks), ...deletesNotes(deletes, strategy === 'rebuild')],
   };
 }
 
 /** Rows must be looked at in a stage before they are loaded. */
 export function hasChecks(plan: StreamPlan): boolean {
-  return (plan.transforms ?? []).length > 0 || (plan.rules ?? []).length > 0;
+  return (plan.transforms ?? []).length > 0 || (plan.rules ?? []).length > 0 || (plan.retention ?? null) !== null;
 }
 
 /** The target's columns: those of the stage, and those that transforms add. */
@@ -130,7 +133,7 @@ export function targetColumnsOf(plan: StreamPlan): TypedColumn[] {
 
 /** Same hash: an interrupted build of one plan can be gone on with under the other. */
 export function shapeHash(plan: StreamPlan, masks: string): string {
-  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity, ...(masks === '' ? [] : [masks]), ...(hasChecks(plan) ? [plan.transforms, plan.rules] : [])])).digest('hex');
+  return createHash('sha256').update(JSON.stringify([plan.target, plan.columns, plan.key, plan.mode, plan.strategy, plan.read.table.identity, ...(masks === '' ? [] : [masks]), ...(hasChecks(plan) ? [plan.transforms, plan.rules] : []), ...(plan.deletes?.tombstone ? [plan.deletes] : []), ...(plan.marksDeletes === true ? ['marks'] : [])])).digest('hex');
 }
 
 /** The target of a stream before its table is known: as written, or by the table's bare name. */
@@ -153,9 +156,9 @@ function maskedColumn(column: Column, masks: MaskPlan): Column {
   return masked === undefined ? column : { ...column, pgType: maskedType(masked.mask) };
 }
 
-function chooseCursor(stream: StreamSettings, table: TableShape, capabilities: Capabilities): string | null {
+function chooseCursor(stream: StreamSettings, table: TableShape, capabilities: Capabilities, proposes: boolean): string | null {
   if (stream.mode === 'replace') return null;
-  if (stream.cursor === null) return proposeCursor(table);
+  if (stream.cursor === null) return proposes ? proposeCursor(table) : null;
   const column = findColumn(table, stream.cursor, capabilities, 'source.cursor_missing', 'cursor');
   if (column.order === 'none') {
     throw new TidemarkError('source.cursor_unusable', `Column ${column.name} of ${stream.name} (${column.nativeType}) has no order that tells what is new.`, { hint: 'Choose a time or number column as cursor.' });
@@ -184,8 +187,6 @@ function targetNameOf(columns: readonly Column[], name: string): string {
 function notesOf(stream: StreamSettings, table: TableShape, columns: readonly Column[], key: readonly string[], cursor: string | null, ordered: boolean): string[] {
   const notes = columns.filter((column) => column.note !== undefined).map((column) => `${column.name}: ${column.note}`);
   notes.push(...columns.filter((column) => column.targetName !== column.name && column.targetName !== column.name.toLowerCase()).map((column) => `${column.name} is kept as ${column.targetName}`));
-  if (stream.freshnessSeconds !== null) notes.push('freshness is not watched by this version');
-  if (stream.drift !== 'evolve') notes.push(`drift: ${stream.drift} is not carried out by this version, which evolves`);
   if (stream.mode === 'replace') return notes;
   if (key.length === 0) notes.push(`${table.name} has no key, so every run is a full refresh`);
   else if (cursor === null) notes.push(`${table.name} has no cursor, so every run is a full refresh`);

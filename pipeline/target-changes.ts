@@ -3,13 +3,14 @@ import { formatTableName, type TableName } from '../destinations/postgres/identi
 import { addColumns, addUniqueKey, BATCH_COLUMN, canonicalTypes, createTarget, inspectTable, type TableFacts, type TypedColumn } from '../destinations/postgres/target.ts';
 import { reviewChecks } from '../destinations/postgres/rule-review.ts';
 import type { PlannedTransform } from '../destinations/postgres/rules.ts';
-import { fitsLosslessly } from '../destinations/postgres/type-fit.ts';
 import { TidemarkError } from '../schemas/errors.ts';
+import { reviewDeletes } from './deletes/planned-deletes.ts';
 import { hasChecks, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
+import { FIRST_LOOK, fitTarget, type Outlook } from './target-fit.ts';
 
 /** One change that a target needs before rows can arrive; `plan` shows it, `apply` makes it. */
 export interface TargetChange {
-  readonly action: 'create_table' | 'add_column' | 'add_key';
+  readonly action: 'create_table' | 'add_column' | 'add_key' | 'alter_column' | 'accept_schema';
   readonly object: string;
   readonly destructive: boolean;
   readonly detail: string;
@@ -20,27 +21,31 @@ export interface TargetReview {
   /** The plan with types as the destination prints them, and binary rows only where the target has the very same types. */
   readonly plan: StreamPlan;
   readonly changes: readonly TargetChange[];
+  /** A wider type would rewrite so much that the target follows by its next generation. */
+  readonly tooLarge: boolean;
 }
 
 /**
  * Compares a stream's plan with its target and says what is to be changed. Changes nothing.
- * Throws `target.table_missing` where rows were loaded into a table that is gone (`rebuild`: it is about to be built anew), `target.type_mismatch`, `target.column_conflict`, `target.not_ours`: each names the column, and no row has been read.
+ * Throws `target.table_missing` where rows were loaded into a table that is gone (unless it is about to be built anew), `target.type_mismatch`, `target.column_conflict`, `target.not_ours`: each names the column, and no row has been read.
  */
-export async function reviewTarget(session: Session, plan: StreamPlan, rebuild = false): Promise<TargetReview> {
+export async function reviewTarget(session: Session, plan: StreamPlan, outlook: Outlook = FIRST_LOOK): Promise<TargetReview> {
   const types = await canonicalTypes(session, plan.columns.map((column) => column.type));
   const columns = plan.columns.map((column, i) => ({ name: column.name, type: types[i]! }));
   const transforms = await reviewTransforms(session, plan, columns);
-  const reviewed = { ...plan, columns, transforms };
-  const loaded = targetColumnsOf(reviewed);
   const facts = await inspectTable(session, plan.target);
-  if (facts === null && !rebuild) await requireUnread(session, plan);
-  if (facts === null) return { plan: reviewed, changes: [createChange(plan.target, loaded, plan.key)] };
+  const deletes = await reviewDeletes(session, { ...plan, columns }, facts);
+  const reviewed = { ...plan, columns, transforms, marksDeletes: deletes.marks };
+  const loaded = targetColumnsOf(reviewed);
+  if (facts === null && !outlook.rebuild) await requireUnread(session, plan);
+  if (facts === null) return { plan: reviewed, changes: [createChange(plan.target, loaded, plan.key), ...deletes.changes], tooLarge: false };
   requireTable(plan.target, facts);
-  requireFit(plan.target, loaded, facts);
+  const fit = await fitTarget(session, plan.target, loaded, facts, outlook);
   requireFillable(plan.target, loaded, facts);
-  const changes = [...columnChanges(plan.target, loaded, facts), ...keyChanges(plan, facts)];
+  const changes = [...columnChanges(plan.target, loaded, facts), ...fit.changes, ...deletes.changes, ...(outlook.rekeyed ? [] : keyChanges(plan, facts))];
   const sameTypes = columns.every((column) => facts.columns.find((known) => known.name === column.name)?.type === column.type || !facts.columns.some((known) => known.name === column.name));
-  return { plan: { ...reviewed, format: sameTypes ? plan.format : 'copy-text' }, changes };
+  const retired = facts.columns.filter((column) => outlook.retired.includes(column.name) && !column.generated && !loaded.some((each) => each.name === column.name)).map(({ name, type }) => ({ name, type }));
+  return { plan: { ...reviewed, format: sameTypes ? plan.format : 'copy-text', retired, retype: fit.retype }, changes, tooLarge: fit.tooLarge };
 }
 
 /** Types of new columns, and whether the SQL of transforms and rules stands. */
@@ -71,16 +76,6 @@ function requireTable(target: TableName, facts: TableFacts): void {
   if (facts.relkind !== 'r') throw new TidemarkError('target.not_ours', `The target ${name} is not a plain table.`, { hint: 'Name another target, or drop it.' });
   if (facts.hasRows && !facts.columns.some((column) => column.name === BATCH_COLUMN)) {
     throw new TidemarkError('target.not_ours', `The target ${name} holds rows that Tidemark did not write.`, { hint: 'Name another target, or empty the table first.' });
-  }
-}
-
-function requireFit(target: TableName, columns: readonly TypedColumn[], facts: TableFacts): void {
-  for (const column of columns) {
-    const known = facts.columns.find((candidate) => candidate.name === column.name);
-    if (known === undefined || fitsLosslessly(column.type, known.type)) continue;
-    throw new TidemarkError('target.type_mismatch', `Column ${column.name} of ${formatTableName(target)} is ${known.type}; the source's ${column.type} does not fit it without loss.`, {
-      hint: `Change the target's column to ${column.type}, or name another target.`,
-    });
   }
 }
 

@@ -3,7 +3,8 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import { outdateOpen } from './approvals.ts';
 import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
-import { BATCH_COLUMN, generationName } from './target.ts';
+import { retypeEmpty } from './retype.ts';
+import { BATCH_COLUMN, generationName, type TypedColumn } from './target.ts';
 
 /** A build of a target on its way beside the one that readers see. */
 export interface Building {
@@ -21,6 +22,8 @@ export interface NewGeneration {
   readonly source: string;
   readonly stream: string;
   readonly target: TableName;
+  /** Columns that have another type than in the target. */
+  readonly retype: readonly TypedColumn[];
   /** Tells whether a build that was interrupted can be gone on with: columns, types, key and mode. */
   readonly shapeHash: string;
   /** Fingerprint of the masks that its rows pass through; empty where there are none. */
@@ -55,6 +58,7 @@ export async function startGeneration(session: Session, next: NewGeneration): Pr
   const table = generationName(next.target, generation);
   await session.query(`drop table if exists ${quoteTable(table)}`);
   await session.query(`create table ${quoteTable(table)} (like ${quoteTable(next.target)} including all excluding indexes excluding identity)`);
+  await retypeEmpty(session, table, next.retype);
   // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default.
   await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default current_setting('tidemark.batch')::bigint`);
   await session.query(

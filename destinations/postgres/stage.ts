@@ -28,6 +28,8 @@ export interface Stage {
   readonly lenient: boolean;
   /** Each has a column of its own beside those that are copied in. */
   readonly transforms?: readonly PlannedTransform[];
+  /** Columns of the target that every row gets NULL in. */
+  readonly nulls?: readonly TypedColumn[];
 }
 
 /** A target column and the SQL over the stage (as `s`) that gives its value. */
@@ -41,7 +43,8 @@ export function loadedColumns(stage: Stage): LoadedColumn[] {
   const made = (stage.transforms ?? []).map((each) => ({ name: each.name, sql: `s.${quoteIdent(each.slot)}` }));
   const raw = stage.columns.map((column) => ({ name: column.name, sql: stage.lenient ? `cast(s.${quoteIdent(column.name)} as ${column.type})` : `s.${quoteIdent(column.name)}` }));
   const replaced = raw.map((column) => made.find((each) => each.name === column.name) ?? column);
-  return [...replaced, ...made.filter((each) => !raw.some((column) => column.name === each.name))];
+  const nulls = (stage.nulls ?? []).map((column) => ({ name: column.name, sql: `null::${column.type}` }));
+  return [...replaced, ...made.filter((each) => !raw.some((column) => column.name === each.name)), ...nulls];
 }
 
 /** A staged row (by its alias) as a JSON object of texts that its types read back exactly; `only`: of these columns. */

@@ -1,8 +1,11 @@
 import { closeAfterSwap } from './approvals.ts';
 import type { Session } from './session.ts';
+import { countLive } from './deletes.ts';
 import type { Building } from './generation.ts';
 import { boundedName, quoteIdent, quoteTable, type TableName } from './identifiers.ts';
-import { BATCH_COLUMN, generationName, inspectTable } from './target.ts';
+import { countPast, recordRetention, type RetentionScope } from './retention.ts';
+import { retypeEmpty } from './retype.ts';
+import { BATCH_COLUMN, generationName, inspectTable, type TypedColumn } from './target.ts';
 
 export interface Swap {
   readonly source: string;
@@ -13,6 +16,10 @@ export interface Swap {
   /** Share of rows that may vanish, 0 to 1; more than that is asked about. */
   readonly deleteCap: number;
   readonly keepGenerations: number;
+  /** Rows of both may be marked as deleted, and do not count then. */
+  readonly marks?: boolean;
+  /** Rows of the target that are past do not count either: the build leaves them out on purpose. */
+  readonly retention?: RetentionScope | null;
 }
 
 /** `unchanged`: the new generation equals the target row by row, so the target was left alone. */
@@ -20,6 +27,8 @@ export type SwapResult = 'swapped' | 'unchanged';
 
 export interface SwapCounts {
   readonly before: number;
+  /** Of these: past what the stream keeps. */
+  readonly past: number;
   /** Null where the target is empty: nothing can vanish. */
   readonly after: number | null;
 }
@@ -27,27 +36,32 @@ export interface SwapCounts {
 /** Rows of the target and of the build. From here on nobody else writes to the target until the caller's transaction ends. */
 export async function countForSwap(session: Session, swap: Swap): Promise<SwapCounts> {
   await session.query(`lock table ${quoteTable(swap.target)} in share row exclusive mode`);
-  const before = await countRows(session, swap.target);
-  return { before, after: before === 0 ? null : await countRows(session, swap.building.table) };
+  const marks = swap.marks === true;
+  const before = await countLive(session, swap.target, marks, null);
+  const retention = swap.retention ?? null;
+  const past = retention === null || before === 0 ? 0 : await countPast(session, swap.target, retention.retention, marks);
+  return { before, past, after: before === 0 ? null : await countLive(session, swap.building.table, marks, null) };
 }
 
 /** True where more rows would vanish than the cap allows without asking. */
-export function shrinksTooFar(swap: Pick<Swap, 'deleteCap'>, { before, after }: SwapCounts): boolean {
-  return after !== null && before - after > before * swap.deleteCap;
+export function shrinksTooFar(swap: Pick<Swap, 'deleteCap'>, { before, past, after }: SwapCounts): boolean {
+  const kept = before - past;
+  return after !== null && kept - after > kept * swap.deleteCap;
 }
 
 /**
  * Puts a finished generation in the target's place and sets the watermark, all in the caller's transaction: readers
  * see the old rows until it commits. Whether so many rows may vanish was decided before, by {@link shrinksTooFar} or by a person.
  */
-export async function swapGeneration(session: Session, swap: Swap, { before, after }: SwapCounts): Promise<SwapResult> {
-  const same = before === after && (await sameRows(session, swap));
+export async function swapGeneration(session: Session, swap: Swap, { before, past, after }: SwapCounts): Promise<SwapResult> {
+  const same = before === after && (await retypedColumns(session, swap)).length === 0 && (await sameRows(session, swap));
   if (same) {
     await session.query("update tidemark.ledger set unchanged = unchanged + written, written = 0 where source = $1 and stream = $2 and generation = $3", [swap.source, swap.stream, swap.building.generation]);
     await session.query(`drop table ${quoteTable(swap.building.table)}`);
   } else {
     await replaceTarget(session, swap, before);
   }
+  if (!same && swap.retention) await recordRetention(session, swap.retention, past, null);
   await recordSwap(session, swap, same);
   return same ? 'unchanged' : 'swapped';
 }
@@ -78,10 +92,17 @@ function oldName(target: TableName, generation: number): TableName {
   return { schema: name.schema, name: boundedName(`old_${name.name}`) };
 }
 
+/** Columns that the build has with another type than the target. */
+async function retypedColumns(session: Session, swap: Swap): Promise<TypedColumn[]> {
+  const [target, building] = [await inspectTable(session, swap.target), await inspectTable(session, swap.building.table)];
+  return (building?.columns ?? []).filter((column) => target?.columns.some((known) => known.name === column.name && known.type !== column.type)).map(({ name, type }) => ({ name, type }));
+}
+
 /** For a target that views or foreign keys hang on: the same table stays, its rows are exchanged. */
 async function replaceRows(session: Session, swap: Swap): Promise<void> {
   const columns = [...swap.columns, BATCH_COLUMN].map(quoteIdent).join(', ');
   await session.query(`delete from ${quoteTable(swap.target)}`);
+  await retypeEmpty(session, swap.target, await retypedColumns(session, swap));
   await session.query(`insert into ${quoteTable(swap.target)} (${columns}) select ${columns} from ${quoteTable(swap.building.table)}`);
   await session.query(`drop table ${quoteTable(swap.building.table)}`);
 }
@@ -130,11 +151,6 @@ async function copyGrants(session: Session, from: TableName, to: TableName): Pro
     [quoteTable(from), quoteTable(to)],
   );
   for (const row of rows) await session.query(row.statement);
-}
-
-async function countRows(session: Session, table: TableName): Promise<number> {
-  const { rows } = await session.query<{ n: string }>(`select count(*) as n from ${quoteTable(table)}`);
-  return Number(rows[0]!.n);
 }
 
 /** Equal as multisets of rows, told by two 64-bit hash sums over the rows' text: order does not matter, every column does. */

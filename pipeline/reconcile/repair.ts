@@ -14,6 +14,8 @@ import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts
 import { mergeWithDeletes } from '../deletes/batch-deletes.ts';
 import { stageDeletesOf } from '../deletes/planned-deletes.ts';
 import { requireSameShape } from '../source-shape.ts';
+import { markPast } from '../../destinations/postgres/retention.ts';
+import { retentionOf } from '../retention-plan.ts';
 import type { StreamPlan } from '../stream-plan.ts';
 import { touchLogOf } from '../touch-log.ts';
 import { isPlain, planComparison, type Comparison } from './comparison.ts';
@@ -43,7 +45,7 @@ export async function repairKeys(engine: Engine, step: RepairStep, signal: Abort
   requirePlain(plan);
   const watermark = await readWatermark(engine.destination, step.source, step.stream);
   const owner: DifferenceOwner = step;
-  return withSource(engine, step.source, signal, async (source) => {
+  return withSource(engine, step, signal, async (source) => {
     const comparison = await planComparison(engine, source, plan);
     const key = comparison.key.map(({ name }) => name);
     const keys = await engine.destination.session('reading differences', (session) => nextKeys(session, owner, key, true, step.after, KEYS_AT_ONCE));
@@ -110,11 +112,13 @@ async function merge(session: Session, { comparison, step, generation }: Attempt
     touchLog: touchLogOf(plan),
     deletes: stageDeletesOf(plan),
   };
+  const retention = retentionOf(plan);
+  if (retention !== null) await markPast(session, stage, retention);
   const marks = await stageCounts(session, stage.table);
   const merged = await mergeWithDeletes(session, plan, into, { runId: step.runId, generation, building: false });
   if (marks.rejected > 0) await quarantineStage(session, into, step.source, step.stream);
   // A rejected row has lost its key, so with one of them absence is not proven.
-  const absent = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch, touchLogOf(plan)) : 0;
+  const absent = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch, touchLogOf(plan), plan.deletes?.apply === 'soft' && plan.marksDeletes === true) : 0;
   const { rows } = await session.query<{ n: number }>(`select count(*)::int as n from ${quoteTable(stage.table)}`);
   const staged = rows[0]!.n;
   const superseded = marks.superseded + merged.older;
