@@ -192,6 +192,21 @@ export class PrivatePostgres {
   async createDatabase(prefix: string): Promise<PostgresDatabase> {
     return createOn(this.server, prefix, false);
   }
+
+  /** A hot standby that streams from this server, and goes on answering reads when this one is gone. Ends with the test file. */
+  async standby(): Promise<PrivatePostgres> {
+    const { port, password } = this.server;
+    const standby = new PrivatePostgres(scratchFolder('standby'), this.#settings);
+    const user = serverUser(['postgres', 'nobody']);
+    const data = join(standby.folder, 'data');
+    mkdirSync(data, { mode: 0o700 });
+    if (user !== null) chownSync(data, user.uid, user.gid);
+    const args = ['-h', '127.0.0.1', '-p', String(port), '-U', 'postgres', '-D', data, '-R', '-X', 'stream', '-c', 'fast', '--no-sync'];
+    runTool(join(programs(standby.folder), 'pg_basebackup'), args, { ...user, cwd: standby.folder, env: { PGPASSWORD: password } });
+    standby.#running = await launch(standby.folder, { ...SETTINGS, ...this.#settings, hot_standby: 'on' }, password, user ?? {});
+    onFileEnd(() => standby.stop());
+    return standby;
+  }
 }
 
 /** The cluster of this jest run. */
