@@ -24,8 +24,9 @@ export interface Engine {
   /**
    * Opens a session on a source by its id, with its settings as applied and its secrets as the environment has them now. The caller closes it.
    * Throws `source.breaker_open` at once, without a connection, where the source could not be reached of late. Default use: `primary only`.
+   * With the name of a stream, that stream's own limits hold too.
    */
-  openSource(sourceId: string, signal: AbortSignal, use?: SourceUse): Promise<OpenedSource>;
+  openSource(sourceId: string, signal: AbortSignal, use?: SourceUse, stream?: string): Promise<OpenedSource>;
   /** The texts of a source's mask keys by name, as the worker's environment and files have them now; undefined for one that is not there. */
   readKeys(sourceId: string): Promise<ReadonlyMap<string, string | undefined>>;
   /** Rows that commit together at most; a stream's own setting may be lower. */
@@ -55,9 +56,9 @@ export async function loadSeal(engine: Engine, plan: StreamPlan): Promise<Positi
   return positionSeal(plan.masks ?? NO_MASKS, plan, await loadKeys(engine, plan));
 }
 
-/** Runs `work` with a session on the source and closes it whatever happens. */
-export async function withSource<T>(engine: Engine, sourceId: string, signal: AbortSignal, work: (source: OpenedSource) => Promise<T>, use: SourceUse = 'primary only'): Promise<T> {
-  const source = await engine.openSource(sourceId, signal, use);
+/** Runs `work` with a session on the source, for one stream or for several, and closes it whatever happens. */
+export async function withSource<T>(engine: Engine, owner: string | { readonly source: string; readonly stream: string }, signal: AbortSignal, work: (source: OpenedSource) => Promise<T>, use: SourceUse = 'primary only'): Promise<T> {
+  const source = typeof owner === 'string' ? await engine.openSource(owner, signal, use) : await engine.openSource(owner.source, signal, use, owner.stream);
   try {
     return await work(source);
   } catch (error) {

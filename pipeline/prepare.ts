@@ -21,7 +21,7 @@ export interface PrepareStep {
 /** What a run of a stream has to do; ids and states only. */
 export type Prepared =
   | { readonly action: 'increment'; readonly generation: number; readonly notes: readonly string[] }
-  | { readonly action: 'build'; readonly generation: number; readonly parts: readonly number[]; readonly catchUp: boolean; readonly notes: readonly string[] };
+  | { readonly action: 'build'; readonly generation: number; readonly parts: readonly number[]; readonly catchUp: boolean; readonly notes: readonly string[]; /** Parts that may be read side by side. */ readonly partsAtOnce?: number };
 
 /**
  * Looks at source and target anew, makes the stream's plan and keeps it for the batches that follow, makes the target ready, and decides
@@ -40,7 +40,7 @@ export async function prepareStream(engine: Engine, step: PrepareStep, capabilit
       return { action: 'increment', generation: watermark.generation, notes: plan.notes };
     }
     const building = await startBuild(engine, source, plan, partRowsMax, buildStart(decisions, plan.strategy, step.full));
-    return { action: 'build', generation: building.generation, parts: building.openParts, catchUp: plan.strategy === 'incremental', notes: plan.notes };
+    return { action: 'build', generation: building.generation, parts: building.openParts, catchUp: plan.strategy === 'incremental', notes: plan.notes, partsAtOnce: stream.settings.sessionsMax };
   };
   return withSource(engine, step, signal, prepare, 'sync');
 }

@@ -29,6 +29,12 @@ interface Access {
   readonly now: string;
 }
 
+/** Whose session it is to be; without a stream, of several of them. */
+export interface SessionUser {
+  readonly source: string;
+  readonly stream?: string | undefined;
+}
+
 interface Pass {
   readonly guarded: Guarded;
   /** Of a probe; null where the breaker is closed. */
@@ -36,16 +42,36 @@ interface Pass {
 }
 
 /** Opens a session on a source of the catalog; its end frees its place among `sessions_max`. See {@link Engine.openSource}. */
-export async function openGuarded(deps: SourceAccessDeps, sourceId: string, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
-  const access = await readAccess(deps.destination, sourceId);
+export async function openGuarded(deps: SourceAccessDeps, { source, stream }: SessionUser, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
+  const access = limitedTo(await readAccess(deps.destination, source), stream);
   const names = connectionsFor(access, use);
   if (names.every((name) => isShut(access, name))) throw breakerOpen(access.settings, access.breakers, use);
-  const lease = await deps.leases.acquire(sourceId, access.settings.sessionsMax, signal);
+  const lease = await takePlace(deps.leases, access.settings, stream, signal);
   try {
     const opened = await openFirst(deps, access, names, AbortSignal.any([signal, lease.lost]), use);
     return releasing(opened, lease);
   } catch (error) {
     await lease.release();
+    throw error;
+  }
+}
+
+/** The stream's statements end at its own timeout. */
+function limitedTo(access: Access, stream: string | undefined): Access {
+  const own = access.settings.streams.find((each) => each.name === stream);
+  return own === undefined ? access : { ...access, settings: { ...access.settings, statementTimeoutSeconds: own.statementTimeoutSeconds } };
+}
+
+/** A place among the stream's own sessions first, where it may have fewer than its source: who waits for one holds none of the source's. */
+async function takePlace(leases: SessionLeases, settings: SourceSettings, stream: string | undefined, signal: AbortSignal): Promise<SessionLease> {
+  const own = settings.streams.find((each) => each.name === stream);
+  if (own === undefined || own.sessionsMax >= settings.sessionsMax) return leases.acquire(settings.id, settings.sessionsMax, signal);
+  const ofStream = await leases.acquire(`stream ${own.name} of ${settings.id}`, own.sessionsMax, signal);
+  try {
+    const ofSource = await leases.acquire(settings.id, settings.sessionsMax, signal);
+    return { lost: AbortSignal.any([ofStream.lost, ofSource.lost]), release: async () => void (await Promise.all([ofSource.release(), ofStream.release()])) };
+  } catch (error) {
+    await ofStream.release();
     throw error;
   }
 }

@@ -23,7 +23,7 @@ export function createEngine(destination: Destination, variables: () => Variable
   return {
     destination,
     batchRowsMax: BATCH_ROWS_MAX,
-    openSource: (sourceId, signal, use = 'primary only') => openGuarded({ destination, leases, connect }, sourceId, signal, use),
+    openSource: (sourceId, signal, use = 'primary only', stream) => openGuarded({ destination, leases, connect }, { source: sourceId, stream }, signal, use),
     async readKeys(sourceId) {
       const { keys = {} } = await readSettings(destination, sourceId);
       return new Map(await Promise.all(Object.entries(keys).map(async ([name, from]) => [name, await readKey(from, variables())] as const)));

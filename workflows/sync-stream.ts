@@ -61,6 +61,8 @@ const UNSTABLE: ErrorInfo = {
   hint: "The worker's log and Temporal's UI have what failed. What was loaded stays: the stream goes on from there.",
 };
 
+type Building = Extract<Awaited<ReturnType<Activities['prepareStream']>>, { readonly action: 'build' }>;
+
 class StreamSync {
   counts: StreamCounts;
   readonly #input: SyncStreamInput;
@@ -86,7 +88,7 @@ class StreamSync {
     for (let altered = 0; ; altered++) {
       const prepared = await this.#prepare();
       try {
-        return await (prepared.action === 'increment' ? this.#increments(prepared.generation, 'i') : this.#build(prepared.generation, prepared.parts, prepared.catchUp));
+        return await (prepared.action === 'increment' ? this.#increments(prepared.generation, 'i') : this.#build(prepared));
       } catch (failure) {
         if (!wantsNewPlan(failure) || altered === NEW_PLANS_MAX || !patched('new-plan')) throw failure;
         this.#show('preparing again: the table was altered');
@@ -136,10 +138,10 @@ class StreamSync {
     return loaded;
   }
 
-  async #build(generation: number, parts: readonly number[], catchUp: boolean): Promise<StreamStatus> {
+  async #build({ generation, parts, catchUp, partsAtOnce = PARTS_IN_FLIGHT }: Building): Promise<StreamStatus> {
     let paused = false;
     let left = parts.length;
-    await inParallel(parts, PARTS_IN_FLIGHT, async (part) => {
+    await inParallel(parts, Math.min(PARTS_IN_FLIGHT, partsAtOnce), async (part) => {
       if (paused || workflowInfo().continueAsNewSuggested) return;
       paused = (await this.#wholeBatch((step) => this.#part({ ...this.#ref(step), generation, part }), `p${part}`)).paused;
       this.#show(`copying, ${--left} of ${parts.length} parts left`);

@@ -49,7 +49,7 @@ export async function compareStream(engine: Engine, owner: DifferenceOwner, sign
   if ((await readWatermark(engine.destination, owner.source, owner.stream)) === null) {
     throw new TidemarkError('run.incomplete', `Stream ${owner.stream} was never synced to its end.`, { hint: `Run tidemark sync ${owner.source} first.` });
   }
-  return withSource(engine, owner.source, signal, async (source) => {
+  return withSource(engine, owner, signal, async (source) => {
     const comparison = await planComparison(engine, source, plan);
     const news = await newsBefore(engine, source, owner);
     const looking: Looking = { source, comparison, owner, signal, onProgress };

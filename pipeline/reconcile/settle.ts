@@ -21,7 +21,7 @@ export interface Settled extends DifferenceCounts {
  */
 export async function settleDifferences(engine: Engine, owner: DifferenceOwner, signal: AbortSignal, onProgress: OnProgress): Promise<Settled> {
   const plan = await loadPlan(engine, owner.source, owner.stream);
-  await withSource(engine, owner.source, signal, async (source) => {
+  await withSource(engine, owner, signal, async (source) => {
     const comparison = await planComparison(engine, source, plan);
     const key = comparison.key.map(({ name }) => name);
     let keys = await next(engine, owner, key, '0');
