@@ -35,6 +35,9 @@ export async function applyPlan(plan: Plan, destination: Destination, client: Cl
 }
 
 async function applySource(session: Session, source: SourcePlan, ids: readonly PlannedChange[], refused: ReadonlySet<string>): Promise<void> {
+  await destination.transaction('applying webhooks', async (session) => {
+    for (const webhook of plan.webhooks ?? []) await webhook.make?.(session);
+  });
   await session.query('select pg_advisory_xact_lock($1)', [APPLY_LOCK]);
   await saveSource(session, source.settings, source.hash, source.targets);
   for (const [i, change] of source.changes.entries()) {

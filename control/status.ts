@@ -4,11 +4,13 @@ import type { Destination } from '../destinations/postgres/destination.ts';
 import { listBreakers, type ConnectionName } from '../destinations/postgres/breaker.ts';
 import { listWaiting } from '../destinations/postgres/session-lease.ts';
 import { isoUtc } from '../destinations/postgres/runs.ts';
+import { laneOf } from '../destinations/postgres/webhooks.ts';
 import type { Session } from '../destinations/postgres/session.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { Guarantee } from '../schemas/position.ts';
 import type { StreamStatus } from '../schemas/run.ts';
 import { connectionOf, type BreakerReport, type SourceConnection } from './breaker.ts';
+import { stalledWarnings } from './events/stalled.ts';
 import { overdueWarning } from './overdue.ts';
 import { lagSeconds, stateOf, warningsOf, type LastRun, type StreamFacts } from './stream-state.ts';
 import { chooseSources } from './choose-sources.ts';
@@ -33,6 +35,8 @@ export interface StreamReport {
   /** The command to go on with; null where nothing is to be done. */
   readonly next: string | null;
   readonly warnings: readonly string[];
+  /** Null where the stream has no objective. `since`: ISO 8601, UTC, where it is missed. */
+  readonly freshness: FreshnessReport | null;
   /** Of the source's primary connection, shared by its streams. */
   readonly breaker: BreakerReport;
   /** The connection that the source was last read on. */
@@ -41,10 +45,18 @@ export interface StreamReport {
 
 interface StatusRow extends Omit<StreamFacts, 'enabled' | 'sourcePaused' | 'scheduled' | 'last'> {
   readonly target: string;
+  readonly objectiveSeconds: number | null;
+  readonly missedSince: number | null;
   readonly streamEnabled: boolean;
   readonly watermark: string | null;
   readonly guarantee: Guarantee | null;
   readonly last: (LastRun & { readonly at: string; readonly read: number; readonly written: number; readonly lastCommit: number | null }) | null;
+}
+
+export interface FreshnessReport {
+  readonly objectiveSeconds: number;
+  readonly missed: boolean;
+  readonly since: string | null;
 }
 
 interface SourceSign {
@@ -55,15 +67,15 @@ interface SourceSign {
 /** Streams of a source, or all, in the file's order; empty before anything is applied. Throws `usage.unknown_source`. */
 export async function listStatus(destination: Destination, source: string | null): Promise<StreamReport[]> {
   if (source !== null) await chooseSources(destination, [source], null);
-  const { now, sources, waiting, rows, signs, breakers } = await destination.session('reading the status', async (session) => {
+  const { now, sources, waiting, rows, signs, breakers, stalled } = await destination.session('reading the status', async (session) => {
     const sources = await listSources(session);
     const waiting = await listWaiting(session, sources.map((each) => each.settings.id));
-    return { sources, waiting, rows: await readStreams(session, source), signs: await readSigns(session), breakers: await listBreakers(session, null), now: await clock(session) };
+    return { sources, waiting, rows: await readStreams(session, source), signs: await readSigns(session), breakers: await listBreakers(session, null), stalled: await stalledWarnings(session), now: await clock(session) };
   });
   const counts = await countTargets(destination, rows.map((row) => row.target));
   const facts = rows.map((row) => factsOf(row, sources.find((each) => each.settings.id === row.source)!));
   const overdue = new Map(sources.map((each) => [each.settings.id, overdueOf(each, rows, facts, signs, now)]));
-  return rows.map((row, index) => report(row, facts[index]!, counts.get(row.target)!, overdue.get(row.source) ?? null, now, waiting.has(row.source), connectionOf(breakers, row.source)));
+  return rows.map((row, index) => report(row, facts[index]!, counts.get(row.target)!, overdue.get(row.source) ?? null, now, waiting.has(row.source), connectionOf(breakers, row.source), [...(stalled.get(laneOf(row)) ?? []), ...(stalled.get(laneOf({ source: row.source, stream: null })) ?? [])]));
 }
 
 /** Names of a source's streams that a run could bring back: parked, skipped or without their history. */
@@ -75,9 +87,11 @@ export async function listUnwell(destination: Destination, source: string): Prom
 
 const UNWELL: readonly StreamStatus[] = ['parked', 'skipped', 'history_lost'];
 
-function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: string | null, now: number, sessionsBusy: boolean, reached: SourceConnection): StreamReport {
+function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: string | null, now: number, sessionsBusy: boolean, reached: SourceConnection, stalled: readonly string[]): StreamReport {
   const { status, error, next } = stateOf(facts);
   const { last } = row;
+  const lag = lagSeconds(facts, now);
+  const freshness = freshnessOf(row, lag, facts, now);
   const waits = status !== 'disabled' && status !== 'paused' && facts.parked === null;
   return {
     source: row.source,
@@ -86,16 +100,31 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
     status,
     watermark: row.watermark,
     guarantee: row.guarantee,
-    lagSeconds: lagSeconds(facts, now),
+    lagSeconds: lag,
     lastRun: last === null ? null : { runId: last.runId, at: last.at, read: last.read, written: last.written },
     rows: count.rows,
     rowsExact: count.exact,
     error,
     next,
-    warnings: [...warningsOf(facts), ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
+    freshness,
+    warnings: [...warningsOf(facts), ...(freshness?.missed === true ? [missedText(freshness, lag)] : []), ...stalled, ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
     breaker: reached.breaker,
     connection: reached.connection,
   };
+}
+
+/** Asked now, so that a miss shows where no worker runs that could notice it. Nobody waits for what is paused or disabled. */
+function freshnessOf(row: StatusRow, lag: number | null, facts: StreamFacts, now: number): FreshnessReport | null {
+  const objectiveSeconds = row.objectiveSeconds;
+  if (objectiveSeconds === null) return null;
+  const held = !facts.enabled || facts.sourcePaused || facts.streamPaused;
+  const missed = !held && (lag === null ? row.missedSince !== null : lag > objectiveSeconds);
+  const since = !missed ? null : (row.missedSince ?? now - lag! + objectiveSeconds);
+  return { objectiveSeconds, missed, since: since === null ? null : new Date(since * 1_000).toISOString() };
+}
+
+function missedText({ objectiveSeconds }: FreshnessReport, lag: number | null): string {
+  return `freshness missed: ${lag === null ? 'never synced' : `${Math.round(lag).toLocaleString('en-US')} s`}, objective ${objectiveSeconds.toLocaleString('en-US')} s`;
 }
 
 function factsOf(row: StatusRow, source: CatalogSource): StreamFacts {
@@ -119,6 +148,7 @@ async function readStreams(session: Session, source: string | null): Promise<Sta
   const { rows } = await session.query<StatusRow>(
     `select s.source, s.stream, coalesce((s.plan->'target'->>'schema') || '.' || (s.plan->'target'->>'name'), s.target) as target, s.paused as "streamPaused", s.parked,
        (s.settings->>'enabled')::boolean as "streamEnabled", ${epoch('s.checked_at')} as "checkedAt", coalesce(s.plan->'notes', '[]') as notes,
+       (s.settings->>'freshnessSeconds')::float8 as "objectiveSeconds", (select ${epoch('f.since')} from tidemark.freshness f where f.source = s.source and f.stream = s.stream) as "missedSince",
        w.source is not null as "hasWatermark", w.display as watermark, w.guarantee, coalesce(w.future_rows, 0)::float8 as "futureRows", ${epoch('w.as_of')} as "asOf", last.run as last,
        (select count(*) from tidemark.quarantine q where q.source = s.source and q.stream = s.stream and q.replayed_at is null)::float8 as quarantined,
        (select coalesce(json_agg(json_build_object('id', a.id::text, 'action', a.action) order by a.id), '[]') from tidemark.approval a where a.source = s.source and a.stream = s.stream and a.state = 'pending') as waiting

@@ -5,6 +5,7 @@
  * `connection` is left open here: the connector's manifest checks it.
  */
 import { z } from 'zod';
+import { eventsSchema } from './config-events.ts';
 import { columnsSchema, deletesSchema, maskSchema, retentionSchema, ruleSchema } from './config-rows.ts';
 import { cronSchema, readWindowSchema, timeZoneSchema } from './config-schedule.ts';
 import { durationSchema, nameSchema, positiveDurationSchema, prioritySchema, rowCountSchema, shareSchema, sourceIdSchema, targetSchema } from './config-values.ts';
@@ -90,6 +91,7 @@ const keySourceSchema = z.union([z.strictObject({ env: z.string().min(1) }), z.s
 const head = {
   destination: z.strictObject({ url: z.string().min(1).meta({ description: 'postgresql://… ; Left out: DESTINATION_URL.' }) }).optional(),
   keys: z.record(z.string().min(1), keySourceSchema).optional().meta({ description: 'Keys for masks: 32 bytes in base64.' }),
+  events: eventsSchema.optional().meta({ description: 'Who is told of what happens.' }),
   defaults: defaultsSchema.optional(),
 };
 

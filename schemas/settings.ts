@@ -4,6 +4,8 @@
  * in it, so that no secret is stored; everything else is resolved.
  */
 
+import type { EventType } from './event-types.ts';
+
 export type Mode = 'upsert' | 'append' | 'replace';
 export type Priority = 'critical' | 'high' | 'normal' | 'low';
 export type Drift = 'evolve' | 'freeze' | 'ignore';
@@ -118,4 +120,20 @@ export interface Settings {
   /** Mask keys: name → where the key comes from. */
   readonly keys: KeySources;
   readonly sources: readonly SourceSettings[];
+  /** Absent where nobody is told of events. */
+  readonly events?: EventsSettings;
+}
+
+export interface EventsSettings {
+  readonly webhooks: readonly WebhookSettings[];
+}
+
+/** As written, references kept. */
+export interface WebhookSettings {
+  readonly url: string;
+  readonly secret: string;
+  /** Null: all. */
+  readonly types: readonly EventType[] | null;
+  /** http to another machine is allowed. */
+  readonly insecure: boolean;
 }

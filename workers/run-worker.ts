@@ -10,6 +10,7 @@ import { logger, temporalLogger } from '../runtime/logging.ts';
 import { ensureSearchAttributes } from '../runtime/search-attributes.ts';
 import { registerUrlSecrets } from '../runtime/secret-masking.ts';
 import { connectionOptions, connectTemporal, dataConverter, type TemporalConnection, type TemporalLocation } from '../runtime/temporal-client.ts';
+import { runBackground } from './background.ts';
 import { allQueues, queueOf } from './task-queues.ts';
 import { createEngine, PART_ROWS_MAX, readCapabilities } from './wiring.ts';
 import { workflowBundle } from './workflow-bundle.ts';
@@ -65,7 +66,8 @@ async function serve(settings: WorkerSettings, destination: Destination, client:
     if (settings.signal.aborted) stop();
     logger({ component: 'worker' }).info({ queues: queues.join(',') }, 'polling');
     settings.onReady();
-    await running;
+    const background = queues.includes(MAIN_QUEUE) ? runBackground(settings.destinationUrl, settings.variables, settings.signal) : null;
+    await Promise.all([running, background]);
   } finally {
     await connection.close();
   }

@@ -14,6 +14,7 @@ import { issueMessages, problemsOfIssues, type IssueProblem } from './issues.ts'
 import { mergeSource } from './merge.ts';
 import { ConfigurationError, formatPath, type Problem, type Remark } from './problem.ts';
 import { substitute, VALUES_MAX, type Substitution } from './substitution.ts';
+import { isDeferredWebhook, webhookProblems, webhooksOf } from './webhooks.ts';
 
 export interface LoadOptions {
   readonly env: Variables;
@@ -43,12 +44,14 @@ export async function loadSettingsFromText(file: string, text: string, options: 
 /** Where values are resolved by workers, at the moment of use. */
 function isDeferred(path: Path): boolean {
   const [top, second, third] = path;
+  if (isDeferredWebhook(path)) return true;
   if (top === 'destination') return second === 'url';
   return (top === 'sources' || top === 'endpoints') && (third === 'connection' || third === 'fallback');
 }
 
 interface ParsedFile {
   readonly keys: Settings['keys'];
+  readonly events: Parameters<typeof webhooksOf>[0];
   readonly defaults: DefaultsConfig;
   readonly sources: readonly { readonly path: Path; readonly source: SourceConfig }[];
 }
@@ -65,6 +68,7 @@ async function settingsOf(document: ConfigDocument, registry: ConnectorRegistry,
     ...checkConnections(tree, spelling, registry),
     ...crossChecks(tree.data, spelling, registry),
     ...destinationProblems(tree),
+    ...webhookProblems(tree, document.data),
     ...(options.requireEnv ? await keyProblems(tree, options.env) : []),
   ];
   const placed = found.map((each) => place(document, each));
@@ -83,14 +87,14 @@ function parseTree(tree: Substitution, spelling: Spelling): { parsed: ParsedFile
     problems.push(...problemsOfIssues(result.error.issues, path).filter((each) => !tree.unresolved(each.path)));
     return null;
   };
-  const { destination, keys } = configSchema.shape;
-  const head = parseAt(z.strictObject({ destination, keys, defaults: z.unknown().optional(), [spelling.list]: z.array(z.looseObject({})) }), []);
+  const { destination, keys, events } = configSchema.shape;
+  const head = parseAt(z.strictObject({ destination, keys, events, defaults: z.unknown().optional(), [spelling.list]: z.array(z.looseObject({})) }), []);
   const defaults = parseAt(defaultsSchema.default({}), ['defaults']);
   const sources = sourceEntries(tree.data, spelling).flatMap(({ path }) => {
     const source = parseAt<Parameters<Spelling['toSource']>[0]>(spelling.schema, path);
     return source === null ? [] : [{ path, source: spelling.toSource(source) }];
   });
-  const parsed = { keys: (head?.keys ?? {}) as Settings['keys'], defaults: defaults ?? {}, sources };
+  const parsed = { keys: (head?.keys ?? {}) as Settings['keys'], events: head?.events as ParsedFile['events'], defaults: defaults ?? {}, sources };
   return { parsed, problems };
 }
 
@@ -112,7 +116,8 @@ function merge(parsed: ParsedFile, document: ConfigDocument, spelling: Spelling,
     return withKeys(settings, parsed.keys);
   });
   const url = valueAt(document.data, ['destination', 'url']);
-  return { destinationUrl: typeof url === 'string' ? url : spelling.destinationUrl, keys: parsed.keys, sources };
+  const events = webhooksOf(parsed.events, document.data);
+  return { destinationUrl: typeof url === 'string' ? url : spelling.destinationUrl, keys: parsed.keys, sources, ...(events === undefined ? {} : { events }) };
 }
 
 /** A file that names no destination is complete; `up` brings one, and elsewhere the variable may be set. */

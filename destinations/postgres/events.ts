@@ -1,19 +1,8 @@
 /** The outbox: an event is written in the transaction in which what it tells of happens, and is delivered afterwards, at least once. */
+import type { EventType } from '../../schemas/event-types.ts';
 import type { Session } from './session.ts';
 
-export type EventType =
-  | 'DataSynced'
-  | 'StreamParked'
-  | 'StreamResumed'
-  | 'SchemaChanged'
-  | 'BatchRejected'
-  | 'FreshnessMissed'
-  | 'FreshnessRestored'
-  | 'ApprovalRequested'
-  | 'DeletesApplied'
-  | 'RetentionApplied'
-  | 'BreakerOpened'
-  | 'BreakerClosed';
+export type { EventType } from '../../schemas/event-types.ts';
 
 export interface TidemarkEvent {
   readonly type: EventType;
