@@ -28,7 +28,7 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
 }
 
 /** See `SourceSession.readPart`. */
-export async function readPart(source: Source, stream: StreamRead, part: Part, onReject: 'mark' | 'fail'): Promise<RowRead> {
+export async function readPart(source: Source, stream: StreamRead, part: Part, onReject: 'mark' | 'fail' = 'mark'): Promise<RowRead> {
   const key = stream.key.map((name) => columnNamed(stream, name));
   const range = key.length === 0 ? NO_CONDITION : all(after(source.dialect, key, part.from), upTo(source.dialect, key, part.to));
   const rows = await source.read(stream, readRequest(source.dialect, stream, [range], [], undefined, onReject === 'mark'));

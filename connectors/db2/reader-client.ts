@@ -2,14 +2,10 @@
  * The worker's side of a reader process. A hung or crashed driver becomes an error after a bounded time; the worker never waits for
  * the driver itself. Aborting kills the process: the driver has no cancel, and the server stops a statement whose client is gone.
  */
-import { fork, type ChildProcess } from 'node:child_process';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import type { Socket } from 'node:net';
 import type { TidemarkError } from '../../schemas/errors.ts';
 import { cancelled, fromNative, readerEnded, statementTimeout } from './errors.ts';
 import type { DigestAnswer, NativeError, ReaderReply, ReaderRequest, ReadRequest, ServerAnswer, Statement } from './reader-protocol.ts';
-import { ROWS_FD } from './reader-protocol.ts';
+import { endProcess, giveBack, takeProcess, type ReaderProcess } from './reader-process.ts';
 import { RowStream } from './row-stream.ts';
 
 /** A request without its id. */
@@ -28,29 +24,19 @@ const CLOSE_MS = 2_000;
 const GRACE_MS = 2_000;
 
 export class Reader {
-  readonly #child: ChildProcess;
+  readonly #process: ReaderProcess;
   readonly #signal: AbortSignal;
-  readonly #rows: Socket;
   #pending: Pending | null = null;
   #stream: RowStream | null = null;
   #ended: TidemarkError | null = null;
   #lastId = 0;
+  #opened = false;
 
   constructor(signal: AbortSignal) {
     this.#signal = signal;
-    // Without the worker's environment: it holds other sources' secrets.
-    this.#child = fork(join(import.meta.dirname, 'reader.ts'), [], {
-      env: { HOME: homedir(), LANG: 'C.UTF-8', TZ: 'UTC', DB2CODEPAGE: '1208' },
-      execArgv: [],
-      serialization: 'json',
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc', 'pipe'],
-    });
-    this.#rows = this.#child.stdio[ROWS_FD] as Socket;
-    this.#rows.pause();
-    this.#rows.on('error', () => this.#end(readerEnded()));
-    this.#child.on('message', (message) => this.#onReply(message as ReaderReply));
-    this.#child.on('error', () => this.#end(readerEnded()));
-    this.#child.on('exit', () => this.#end(readerEnded()));
+    this.#process = takeProcess();
+    this.#process.rows.on('error', this.#onExit);
+    this.#process.child.on('message', this.#onMessage).on('error', this.#onExit).on('exit', this.#onExit);
     signal.addEventListener('abort', this.#onAbort, { once: true });
     if (signal.aborted) this.#onAbort();
   }
@@ -61,7 +47,10 @@ export class Reader {
 
   /** Throws a {@link NativeFailure}; `onTimeout` where nothing answers in time. */
   open(driver: string, connectionString: string, timeoutMs: number, onTimeout: () => TidemarkError): Promise<ServerAnswer> {
-    return this.#ask({ op: 'open', driver, connectionString }, timeoutMs, onTimeout);
+    return this.#ask<ServerAnswer>({ op: 'open', driver, connectionString }, timeoutMs, onTimeout).then((server) => {
+      this.#opened = true;
+      return server;
+    });
   }
 
   query(statement: Statement, rowsMax: number, timeoutMs: number): Promise<readonly Row[]> {
@@ -74,7 +63,7 @@ export class Reader {
 
   /** Resolves when the first statement has been executed. `subject` names the table in errors of the stream. */
   read(read: ReadRequest, timeoutMs: number, subject: string): Promise<RowStream> {
-    const stream = new RowStream(this.#rows, {
+    const stream = new RowStream(this.#process.rows, {
       timeoutMs: timeoutMs + GRACE_MS,
       onTimeout: () => this.#end(statementTimeout()),
       onDestroy: () => this.#end(cancelled()),
@@ -104,15 +93,26 @@ export class Reader {
     });
   }
 
-  /** Never throws; bounded. */
+  /** Never throws; bounded. What is in order waits for the next session, anything else ends. */
   async close(): Promise<void> {
-    if (this.#ended === null && this.#pending === null) {
-      await this.#ask({ op: 'close' }, CLOSE_MS, readerEnded).catch(() => undefined);
-    }
-    this.#end(readerEnded());
+    const inOrder = this.#opened && this.#ended === null && this.#pending === null && (this.#stream === null || this.#stream.complete);
+    if (!inOrder) return this.#end(readerEnded());
+    const closed = await this.#ask({ op: 'close' }, CLOSE_MS, readerEnded).then(() => true, () => false);
+    if (!closed || this.#ended !== null) return this.#end(readerEnded());
+    this.#ended = readerEnded();
+    this.#leave();
+    giveBack(this.#process);
   }
 
   readonly #onAbort = (): void => this.#end(cancelled());
+  readonly #onExit = (): void => this.#end(readerEnded());
+  readonly #onMessage = (message: unknown): void => this.#onReply(message as ReaderReply);
+
+  #leave(): void {
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#process.child.off('message', this.#onMessage).off('error', this.#onExit).off('exit', this.#onExit);
+    this.#process.rows.off('error', this.#onExit);
+  }
 
   #ask<Answer>(request: Unsent<ReaderRequest>, timeoutMs: number, onTimeout: () => TidemarkError): Promise<Answer> {
     return new Promise((resolve, reject) => {
@@ -137,7 +137,7 @@ export class Reader {
     this.#lastId += 1;
     const id = this.#lastId;
     this.#pending = { id, ...pending };
-    this.#child.send({ id, ...request }, (error) => {
+    this.#process.child.send({ id, ...request }, (error) => {
       if (error !== null && this.#pending?.id === id) this.#end(readerEnded());
     });
   }
@@ -153,8 +153,7 @@ export class Reader {
     if (this.#ended !== null) return;
     this.#ended = error;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#child.kill('SIGKILL');
-    this.#rows.destroy();
+    endProcess(this.#process);
     const pending = this.#pending;
     this.#pending = null;
     pending?.onEnd(error);

@@ -116,6 +116,7 @@ async function answer(request: ReaderRequest): Promise<void> {
       return stream(id, request.read, request.timeoutSeconds);
     case 'close':
       database?.closeSync();
+      database = null;
       return reply({ id, event: 'answer', value: null });
   }
 }
