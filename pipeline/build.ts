@@ -55,6 +55,7 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
       stream: plan.stream,
       target: plan.target,
       retype: plan.retype ?? [],
+      updated: plan.mode === 'upsert' && plan.strategy === 'incremental',
       shapeHash: hash,
       masks,
       position: seal.sealPosition(full.position),

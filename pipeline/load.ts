@@ -12,6 +12,8 @@ import { TidemarkError } from '../schemas/errors.ts';
 import { countPassedOver, mergeWithDeletes } from './deletes/batch-deletes.ts';
 import { askToDelete, DeletesNotApproved } from './deletes/delete-cap.ts';
 import { stageDeletesOf } from './deletes/planned-deletes.ts';
+import { deleteOvertaken } from '../destinations/postgres/retention.ts';
+import { retentionScope } from './retention-plan.ts';
 import { loadPlan, type Engine } from './engine.ts';
 import { stagedAs, stageOf } from './extract.ts';
 import { faultPoint } from './fault-point.ts';
@@ -62,12 +64,15 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
     batch: open.batch,
     marked: staged.marked || !plan.keyProven,
     mayBeOlder: part === null && (await hasLaterBatch(session, open.source, open.stream, open.batch)),
+    telling: (plan.transforms ?? []).some(({ name }) => name === plan.cursor) ? null : plan.cursor,
     touchLog: into.building || part !== null ? null : touchLogOf(plan),
     confirms: part === null && (await hasEarlierOpen(session, open.source, open.stream, open.batch)),
     deletes: stageDeletesOf(plan),
   };
   const merge = drafted.mayBeOlder && (await supersedeDeleted(session, open, drafted)) ? { ...drafted, marked: true } : drafted;
   const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };
+  const scope = retentionScope(plan, into.table, open.runId);
+  if (scope !== null) await deleteOvertaken(session, merge, scope);
   const { written, older, deleted } = await mergeWithDeletes(session, plan, merge, { runId: open.runId, ...into });
   await faultPoint('P5');
   if (marks.rejected > 0) await quarantineStage(session, merge, open.source, open.stream);

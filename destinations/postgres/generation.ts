@@ -6,6 +6,9 @@ import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { retypeEmpty } from './retype.ts';
 import { BATCH_COLUMN, generationName, type TypedColumn } from './target.ts';
 
+/** Per cent; see docs/performance.md. */
+const UPDATED_FILLFACTOR = 90;
+
 /** A build of a target on its way beside the one that readers see. */
 export interface Building {
   readonly generation: number;
@@ -24,6 +27,8 @@ export interface NewGeneration {
   readonly target: TableName;
   /** Columns that have another type than in the target. */
   readonly retype: readonly TypedColumn[];
+  /** Rows of it will be updated: a tenth of each page is left free, so that a new version of a row finds room beside the old one and no index is written. */
+  readonly updated: boolean;
   /** Tells whether a build that was interrupted can be gone on with: columns, types, key and mode. */
   readonly shapeHash: string;
   /** Fingerprint of the masks that its rows pass through; empty where there are none. */
@@ -59,6 +64,7 @@ export async function startGeneration(session: Session, next: NewGeneration): Pr
   await session.query(`drop table if exists ${quoteTable(table)}`);
   await session.query(`create table ${quoteTable(table)} (like ${quoteTable(next.target)} including all excluding indexes excluding identity)`);
   await retypeEmpty(session, table, next.retype);
+  if (next.updated) await session.query(`alter table ${quoteTable(table)} set (fillfactor = ${UPDATED_FILLFACTOR})`);
   // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default.
   await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default current_setting('tidemark.batch')::bigint`);
   await session.query(

@@ -24,6 +24,8 @@ export interface Merge {
   readonly mayBeOlder: boolean;
   /** Rows of an earlier snapshot are still on their way: target rows that this batch found unchanged are marked as its own, so that those do not replace them. */
   readonly confirms?: boolean;
+  /** A column that has equality and most often changes with its row, the cursor: it is compared first, which spares the image of a row that changed. */
+  readonly telling?: string | null;
   /** Rows that change leave their old values in the touch log. */
   readonly touchLog?: TouchLog | null;
   /** Rows of the stage may say that they are deleted, or rows of the target be marked as deleted. */
@@ -83,7 +85,7 @@ function touching(merge: Merge, columns: readonly string[]): string {
   const rest = loadedColumns(merge.stage).filter((_, at) => !key.includes(columns[at]!));
   const mark = markOf(merge);
   if (rest.length === 0 && mark === null) return '';
-  const differs = differing(rest.map((column) => [`t.${quoteIdent(column.name)}`, column.sql]), mark);
+  const differs = differing(rest.map((column) => [`t.${quoteIdent(column.name)}`, column.sql]), mark, merge.telling ?? null);
   const newer = merge.mayBeOlder ? ` and coalesce(t.${BATCH_COLUMN}, 0) < ${merge.rowBatch ?? `${merge.batch}::bigint`}` : '';
   const rows = `select ${oldValues(log.columns, 't')} as old from ${quoteTable(merge.stage.table)} s join ${quoteTable(merge.into)} t on ${sameKey(merge)}
          ${where(merge, kept(merge), `${differs}${newer}`)}`;
@@ -134,9 +136,10 @@ function where(merge: Merge, ...more: readonly (string | null)[]): string {
 }
 
 /** The target's values are not the new ones, or the row is marked as deleted on one side only. */
-function differing(pairs: readonly (readonly [target: string, value: string])[], mark: string | null): string {
+function differing(pairs: readonly (readonly [target: string, value: string])[], mark: string | null, telling: string | null): string {
+  const told = pairs.filter(([target]) => telling !== null && target === `t.${quoteIdent(telling)}`).map(([target, value]) => `${target} is distinct from ${value}`);
   const images = pairs.length === 0 ? [] : [`row(${pairs.map(([target]) => target).join(', ')})::record *<> row(${pairs.map(([, value]) => value).join(', ')})::record`];
-  return `(${[...images, ...(mark === null ? [] : [`(t.${DELETED_COLUMN} is null) <> (${mark} is null)`])].join(' or ')})`;
+  return `(${[...told, ...images, ...(mark === null ? [] : [`(t.${DELETED_COLUMN} is null) <> (${mark} is null)`])].join(' or ')})`;
 }
 
 function conflict(merge: Merge, columns: readonly string[]): string {
@@ -147,7 +150,7 @@ function conflict(merge: Merge, columns: readonly string[]): string {
   if (merge.onKnownKey === 'keep' || (rest.length === 0 && !marks)) return `on conflict (${key.join(', ')}) do nothing`;
   const sets = [...rest, BATCH_COLUMN].map((column) => `${column} = excluded.${column}`);
   if (marks) sets.push(`${DELETED_COLUMN} = case when excluded.${DELETED_COLUMN} is not null then coalesce(t.${DELETED_COLUMN}, excluded.${DELETED_COLUMN}) end`);
-  const differs = differing(rest.map((column) => [`t.${column}`, `excluded.${column}`]), marks ? `excluded.${DELETED_COLUMN}` : null);
+  const differs = differing(rest.map((column) => [`t.${column}`, `excluded.${column}`]), marks ? `excluded.${DELETED_COLUMN}` : null, merge.telling ?? null);
   const newer = merge.mayBeOlder ? ` and coalesce(t.${BATCH_COLUMN}, 0) < excluded.${BATCH_COLUMN}` : '';
   return `on conflict (${key.join(', ')}) do update set ${sets.join(', ')} where ${differs}${newer}`;
 }
