@@ -1,4 +1,9 @@
 /** What protects a source: sessions over all workers, hours, the name that its DBA sees. */
+import type { SourceSession } from '../../connectors/connector.ts';
+import { openDestination } from '../../destinations/postgres/destination.ts';
+import { createEngine } from '../../workers/wiring.ts';
+import { readRows } from '../conformance/copy-text.ts';
+import { readOf } from '../conformance/place.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -62,9 +67,8 @@ describeWith({ postgres: true, temporal: true }, 'protection of a source', () =>
     tidemark.configure(file('    sessions_max: 1', ['one']));
     await tidemark.apply();
     const running = tidemark.begin('sync', 'shop', '--json');
-    await waitFor('a session', async () => ((await sessions()) > 0 ? true : null));
     const slots = () => target.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND mode = 'ExclusiveLock'");
-    expect(await slots()).toBe('1');
+    await waitFor('a session in its slot', async () => ((await sessions()) > 0 && (await slots()) === '1' ? true : null));
     const [first, second] = tidemark.workers;
     if (first === undefined || second === undefined) throw new Error('no workers');
     await Promise.all([first.kill(), second.kill()]);
@@ -72,6 +76,51 @@ describeWith({ postgres: true, temporal: true }, 'protection of a source', () =>
     tidemark.startWorker();
     expect((await running.result).code).toBe(0);
   });
+
+  test('a stream may have fewer sessions than its source, and statements that end sooner', async () => {
+    tidemark.configure(file('    sessions_max: 3', ['{ table: one, sessions_max: 1, statement_timeout: 1s }', 'two']));
+    await tidemark.apply();
+    const destination = openDestination(target.url);
+    const engine = createEngine(destination, () => source.secrets);
+    const open = (stream: string) => engine.openSource('shop', new AbortController().signal, 'sync', stream);
+    const [one, two] = [await open('one'), await open('two')];
+    let third = false;
+    const waiting = open('one').then((session) => {
+      third = true;
+      return session;
+    });
+    const another = await open('two');
+    expect([await sessions(), third]).toEqual([3, false]);
+    await another.close();
+    expect(third).toBe(false);
+    // 200 rows take two seconds.
+    const read = async (session: SourceSession, name: string) => readRows(await session.readPart(await readOf(session, name, null), { from: null, to: null, rowEstimate: -1 }, 'copy-text'), 2);
+    await expect(read(one, 'one')).rejects.toMatchObject({ code: 'source.statement_timeout' });
+    expect((await read(two, 'two')).rows).toHaveLength(200);
+    await one.close();
+    await (await waiting).close();
+    await two.close();
+    await destination.close();
+  });
+
+  test('polls that meet closed hours are skipped, and go on by themselves when they open', async () => {
+    // The next minute that is ten seconds away at least.
+    const opens = new Date(Math.ceil((Date.now() + 10_000) / 60_000) * 60_000);
+    const clock = (time: Date) => time.toISOString().slice(11, 16);
+    tidemark.configure(file(`    poll_interval: 2s\n    read_window: "${clock(opens)}-${clock(new Date(opens.getTime() + 3_600_000))}"`, ['four']));
+    await target.query('DROP SCHEMA IF EXISTS shop CASCADE');
+    await tidemark.apply();
+    const shown = async () => (await tidemark.must('status', 'shop', '--json')).streams?.[0];
+    const skipped = await waitFor('a poll that is skipped', async () => {
+      const stream = await shown();
+      return stream?.status === 'skipped' ? stream : null;
+    }, 120_000);
+    expect(skipped).toMatchObject({ error: { code: 'source.outside_read_window' } });
+    expect(Date.now()).toBeLessThan(opens.getTime() + 60_000);
+    await waitFor('the hours to open', async () => ((await shown())?.status === 'completed' ? true : null), 180_000);
+    expect(Date.now()).toBeGreaterThanOrEqual(opens.getTime());
+    expect(await target.value('SELECT count(*) FROM shop.four')).toBe('200');
+  }, 400_000);
 
   test('outside its hours a source is not read: skipped, with the hour at which it opens', async () => {
     tidemark.configure(file(`    read_window: "${hours(2, 3)}"`, ['one']));
