@@ -1,6 +1,6 @@
 /** The keys that differ between a source and its target: `tidemark.difference`. Keys stand here and nowhere else. */
 import type { ReconcileResult } from '../../schemas/comparison.ts';
-import { hashedRows, inBuckets, type DigestTable } from './digest.ts';
+import { DELETED_COLUMN, hashedRows, inBuckets, type DigestTable } from './digest.ts';
 import { quoteIdent, quoteLiteral, quoteTable, type TableName } from './identifiers.ts';
 import type { Session } from './session.ts';
 import { REJECT_COLUMN, VALUES_COLUMN } from './stage.ts';
@@ -172,10 +172,10 @@ export async function stillListed(session: Session, ids: readonly string[]): Pro
  * Deletes the candidates' rows that the source does not have: none was staged by a read of just these keys in one snapshot. A row that a later
  * batch wrote stays. Returns how many.
  */
-export async function deleteAbsent(session: Session, target: TableName, stage: TableName, key: readonly string[], live: string | null, batch: number, touchLog: TouchLog | null): Promise<number> {
+export async function deleteAbsent(session: Session, target: TableName, stage: TableName, key: readonly string[], live: string | null, batch: number, touchLog: TouchLog | null, soft = false): Promise<number> {
   const same = key.map((name) => `s.${quoteIdent(name)} = t.${quoteIdent(name)}`).join(' and ');
-  const deletion = `delete from ${quoteTable(target)} t where ${isCandidate(key)} and coalesce(t.${quoteIdent(BATCH_COLUMN)}, 0) < $1 and ${live ?? 'true'}
-     and not exists (select from ${quoteTable(stage)} s where ${same})`;
+  const where = `where ${isCandidate(key)} and coalesce(t.${quoteIdent(BATCH_COLUMN)}, 0) < $1 and ${live ?? 'true'} and not exists (select from ${quoteTable(stage)} s where ${same})`;
+  const deletion = soft ? `update ${quoteTable(target)} t set ${DELETED_COLUMN} = now(), ${quoteIdent(BATCH_COLUMN)} = $1 ${where}` : `delete from ${quoteTable(target)} t ${where}`;
   const { rowCount } = await session.query(touchedDelete(touchLog, batch, deletion), [batch]);
   return rowCount ?? 0;
 }

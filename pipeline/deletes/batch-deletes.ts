@@ -28,8 +28,9 @@ export async function mergeWithDeletes(session: Session, plan: StreamPlan, merge
 }
 
 export interface AppliedDeletes {
-  readonly batch: number;
-  readonly detect: 'tombstone' | 'scan';
+  /** Null: a full refresh, whose batches are many. */
+  readonly batch: number | null;
+  readonly detect: 'tombstone' | 'scan' | 'refresh';
   readonly deleted: number;
 }
 

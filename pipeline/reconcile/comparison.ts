@@ -6,6 +6,9 @@ import { formatTableName } from '../../destinations/postgres/identifiers.ts';
 import { inspectTable, type TableFacts, type TypedColumn } from '../../destinations/postgres/target.ts';
 import type { DigestPlan } from '../../schemas/comparison.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
+import { pastRow } from '../../destinations/postgres/retention.ts';
+import { retentionOf } from '../retention-plan.ts';
+import { deletedByItself } from '../deletes/planned-deletes.ts';
 import type { Engine } from '../engine.ts';
 import type { StreamPlan } from '../stream-plan.ts';
 
@@ -34,9 +37,14 @@ export async function planComparison(engine: Engine, source: SourceSession, plan
   const names = plan.read.columns.filter((name) => !changed.has(name));
   const named = plan.read.key.some((name) => changed.has(name)) ? [] : plan.key;
   const read: StreamRead = { ...plan.read, columns: names, key: named.length === 0 ? [] : plan.read.key };
-  const chosen = await atSource(source, read, kept.map(({ name }) => typeOf(facts, name)), probe);
+  const tombstone = deletedByItself(plan);
+  const past = pastOf(plan, changed);
+  // What the target leaves out on purpose the source's hashes would hold.
+  const withoutDeleted = tombstone !== null && plan.deletes?.apply === 'hard';
+  const leavesOut = withoutDeleted || past !== null;
+  const chosen = leavesOut ? null : await atSource(source, read, kept.map(({ name }) => typeOf(facts, name)), probe);
   const columns = chosen === null ? kept.map(({ name }) => ({ name, form: 'native' as const })) : columnsOf(chosen, new Map(names.map((name, i) => [name, kept[i]!.name])));
-  const target: DigestTable = { table: plan.target, key: named, columns, algorithm: chosen?.algorithm ?? 'pg64', where: liveRows(facts) };
+  const target: DigestTable = { table: plan.target, key: named, columns, algorithm: chosen?.algorithm ?? 'pg64', where: both(liveRows(facts, withoutDeleted ? null : tombstone), past) };
   return {
     plan,
     read,
@@ -44,9 +52,22 @@ export async function planComparison(engine: Engine, source: SourceSession, plan
     key: named.map((name) => ({ name, type: typeOf(facts, name) })),
     atSource: chosen,
     target,
-    copied: { ...target, table: SOURCE_ROWS, where: null },
+    copied: { ...target, table: SOURCE_ROWS, where: both(withoutDeleted ? `not ${tombstone}` : null, past) },
     notCompared: plan.columns.filter((_, i) => changed.has(plan.read.columns[i]!)).map(({ name }) => name),
   };
+}
+
+function both(one: string | null, other: string | null): string | null {
+  return one === null || other === null ? (one ?? other) : `(${one}) and ${other}`;
+}
+
+/** Rows that the stream keeps, at both ends by one clock; null: all. A masked age is told from the target's rows only. */
+function pastOf(plan: StreamPlan, changed: ReadonlySet<string>): string | null {
+  const retention = retentionOf(plan);
+  if (retention === null) return null;
+  const name = plan.read.columns[plan.columns.findIndex((column) => column.name === retention.column)]!;
+  if (!changed.has(name)) return `(${pastRow(retention)}) is not true`;
+  throw new TidemarkError('config.unsupported', `Stream ${plan.stream} keeps rows by the age of column ${name}, which it masks, so rows of its source that are past their time can't be told.`, { hint: 'Keep rows by a column without a mask to compare them.' });
 }
 
 /** Source names of columns whose target holds something else on purpose: masked or transformed. */
@@ -77,7 +98,8 @@ function typeOf(facts: TableFacts, name: string): string {
   return facts.columns.find((column) => column.name === name)?.type ?? 'text';
 }
 
-/** A row that was marked as deleted stands for one that the source no longer has. */
-function liveRows(facts: TableFacts): string | null {
-  return facts.columns.some((column) => column.name === DELETED_COLUMN) ? `t.${DELETED_COLUMN} is null` : null;
+/** A row that was marked as deleted stands for one that the source no longer has, unless the row itself says that it is deleted. */
+function liveRows(facts: TableFacts, tombstone: string | null): string | null {
+  if (!facts.columns.some((column) => column.name === DELETED_COLUMN)) return null;
+  return tombstone === null ? `t.${DELETED_COLUMN} is null` : `(t.${DELETED_COLUMN} is null or ${tombstone})`;
 }
