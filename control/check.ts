@@ -4,6 +4,7 @@ import { openDestination } from '../destinations/postgres/destination.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
+import { fallbackWarnings } from './check-fallback.ts';
 import { destinationUrl } from './destination.ts';
 import { readServer, type CheckedServer } from './destination-server.ts';
 
@@ -95,12 +96,15 @@ async function checkSource(source: SourceSettings, options: CheckOptions): Promi
   const { id, name, kind } = source;
   const deadline = AbortSignal.timeout(ANSWER_MAX_MS);
   const signal = AbortSignal.any([options.signal, deadline]);
-  return timed({ id, name, kind }, id, async () => {
+  let identity: string | null = null;
+  const primary = await timed({ id, name, kind }, id, async () => {
     try {
       const bounded = { ...source, statementTimeoutSeconds: Math.min(source.statementTimeoutSeconds, STATEMENT_MAX_SECONDS) };
       const session = await connectSource(bounded, { variables: options.variables, signal, onSecret: registerSecret });
       try {
-        return await session.server();
+        const facts = await session.server();
+        identity = facts.identity;
+        return facts;
       } finally {
         await session.close();
       }
@@ -109,6 +113,8 @@ async function checkSource(source: SourceSettings, options: CheckOptions): Promi
       throw new TidemarkError('source.unreachable', `Source ${id} did not answer within ${ANSWER_MAX_MS / 1_000} seconds.`, { hint: 'Check that the server is not overloaded, and the network between this machine and it.', cause: error });
     }
   });
+  const fallback = await fallbackWarnings(source, identity, { ...options, signal: AbortSignal.any([options.signal, AbortSignal.timeout(ANSWER_MAX_MS)]) });
+  return { ...primary, warnings: [...primary.warnings, ...fallback.map((message) => ({ source: id, message }))] };
 }
 
 async function checkDestination(settings: Settings, options: CheckOptions): Promise<{ result: CheckResult | null; warnings: readonly CheckWarning[] }> {
