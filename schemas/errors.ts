@@ -56,6 +56,7 @@ export const ERROR_CODES = {
   'source.database_missing': permanent(),
   'source.tls_failed': permanent(),
   'source.protocol': permanent(),
+  'source.not_replica': permanent(),
   'source.driver_missing': permanent(3),
   'source.table_missing': permanent(),
   'source.table_ambiguous': permanent(),

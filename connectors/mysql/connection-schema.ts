@@ -9,6 +9,10 @@ export const connectionSchema = z.strictObject({
   user: z.string().min(1),
   password: z.string().default(''),
   tls: tlsSchema.optional(),
+  replica: z
+    .boolean()
+    .optional()
+    .describe('true: only a server that takes no writes is read (read_only is on there), so that a fail-over never puts this load on the primary. Rows arrive there by replication: the promise holds within overlap'),
 });
 
 export type MysqlConnection = z.infer<typeof connectionSchema>;

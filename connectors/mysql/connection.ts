@@ -65,6 +65,8 @@ export interface OpenConnection {
   /** `10.11.19-MariaDB-…` or `8.0.36`. */
   readonly version: string;
   readonly threadId: number;
+  /** It was asked for as a replica, and takes no writes. */
+  readonly replica: boolean;
   /** For messages: `host:port`. */
   readonly address: string;
   /** Rows as text. Fails as a {@link TidemarkError}; `what` names what was asked for. */
@@ -150,6 +152,14 @@ async function kill(connection: MysqlConnection, options: SessionOptions, thread
   if (killer !== undefined) cut(killer);
 }
 
+async function requireReadOnly(driver: mysql.Connection, address: string): Promise<void> {
+  const [row] = await ask(driver, 'SELECT @@global.read_only');
+  if (row?.[0] === '1') return;
+  throw new TidemarkError('source.not_replica', `${address}: The server takes writes, and connection.replica asks for one that does not.`, {
+    hint: 'Is this the primary, after a fail-over perhaps? Give the address of a replica with read_only on, or take replica out.',
+  });
+}
+
 /** Opens and pins. Throws what {@link asTidemarkError} says of the driver's failure. */
 export async function openConnection(connection: MysqlConnection, options: SessionOptions): Promise<OpenConnection> {
   const driver = await openDriver(connection, options);
@@ -164,8 +174,10 @@ export async function openConnection(connection: MysqlConnection, options: Sessi
     const product: Product = /mariadb/i.test(version) ? 'MariaDB' : 'MySQL';
     const [major = '0'] = version.split('.');
     for (const pin of pins(product, Number(major), options)) await ask(driver, pin);
+    if (connection.replica === true) await requireReadOnly(driver, address);
     return {
       driver, product, version, threadId, address,
+      replica: connection.replica === true,
       query: (sql, what) => askInTime(driver, sql, options.statementTimeoutMs).catch((error: unknown) => Promise.reject(asTidemarkError(error, what))),
       killQuery: () => kill(connection, options, threadId),
       end: async () => {

@@ -44,7 +44,7 @@ export async function readSight(connection: OpenConnection): Promise<Sight> {
   );
   const cluster = await variables(connection, ['wsrep_on', 'group_replication_group_name']);
   const clustered = cluster.get('wsrep_on') === 'ON' || (cluster.get('group_replication_group_name') ?? '') !== '';
-  return { transactions, replica: appliers?.[0] !== '0' || clustered };
+  return { transactions, replica: connection.replica || appliers?.[0] !== '0' || clustered };
 }
 
 /** A role may carry the privilege without standing in user_privileges: trying tells. */
