@@ -77,7 +77,7 @@ export function reasonOf(stream: WatchedStream, objective: number, lag: number, 
   const settled = last === null || last.status === 'completed' || (checkedAt !== null && last.endedAt !== null && checkedAt > last.endedAt);
   if (stream.parked || (!settled && (last.status === 'parked' || last.status === 'history_lost'))) return 'parked';
   if (last?.status === 'running') return Math.max(last.startedAt, last.lastCommit ?? 0) < now - objective ? 'run_hangs' : 'run_slow';
-  if (!settled && last.error !== null && ERROR_CODES[last.error.code].retry === 'unreachable') return 'source_unreachable';
+  if (stream.unreachable || (!settled && last.error !== null && ERROR_CODES[last.error.code].retry === 'unreachable')) return 'source_unreachable';
   if (active !== null && !(active.trigger === 'window' && lag <= WINDOW_POLLS_MISSED_MAX * (stream.everySeconds ?? 0))) return 'run_hangs';
   return settled ? 'no_run' : 'run_failed';
 }

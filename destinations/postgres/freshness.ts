@@ -29,6 +29,8 @@ export interface WatchedStream {
     /** When the run that is under way committed last. */
     readonly lastCommit: number | null;
   } | null;
+  /** The last attempt to connect to the source has failed. */
+  readonly unreachable: boolean;
   /** A run of the source that has not ended. */
   readonly active: { readonly trigger: string } | null;
   /** Since when it misses its objective; null while it does not. */
@@ -46,6 +48,7 @@ export async function listWatched(session: Session): Promise<{ readonly now: num
        coalesce(s.settings->'schedule'->>'timeZone', c.settings->'schedule'->>'timeZone', 'UTC') as "timeZone", (c.settings->'schedule'->>'everySeconds')::float8 as "everySeconds",
        ${epoch('c.applied_at')} as "appliedAt", ${epoch('s.checked_at')} as "checkedAt", ${epoch('w.as_of')} as "asOf", w.source is not null as "hasWatermark", last.run as last,
        (select json_build_object('trigger', r.trigger) from tidemark.run r where r.source = s.source and r.status in ('running', 'waiting') order by r.status limit 1) as active,
+       exists (select from tidemark.breaker b where b.source = s.source and b.connection = 'primary' and (b.failures > 0 or b.state <> 'closed')) as unreachable,
        ${epoch('f.since')} as "missedSince"
      from tidemark.stream s join tidemark.source c on c.id = s.source
        left join tidemark.watermark w on w.source = s.source and w.stream = s.stream

@@ -1,0 +1,89 @@
+/** Freshness objectives: noticed by Tidemark's own clock, once for each miss, whatever keeps a stream from being fresh. */
+import { describeWith } from '../support/describe-with.ts';
+import { waitFor } from '../support/processes.ts';
+import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
+import { Tidemark } from '../support/tidemark.ts';
+
+const source = (id: string, database: PostgresDatabase, objective: string, password: string) => `
+  - id: ${id}
+    kind: postgres
+    connection: ${database.connection.replace('POSTGRES_PASSWORD', password)}
+    streams: [{ table: account, cursor: changed, freshness: ${objective} }]`;
+
+type Told = { readonly type: string; readonly data: { readonly reason: string; readonly lagSeconds: number; readonly objectiveSeconds: number; readonly missedSeconds: number } };
+
+describeWith({ postgres: true, temporal: true }, 'freshness', () => {
+  let bank: PostgresDatabase;
+  let target: PostgresDatabase;
+  let mortal: PrivatePostgres;
+  let tidemark: Tidemark;
+  const told = async (id: string): Promise<Told[]> =>
+    (await target.query("SELECT type, data FROM tidemark.event WHERE source = $1 AND type LIKE 'Freshness%' ORDER BY id", [id])).map(({ type, data }) => ({ type: type!, data: JSON.parse(data!) as Told['data'] }));
+  const tells = (id: string, count: number) => waitFor(`${count} events of ${id}`, async () => ((await told(id)).length >= count ? told(id) : null));
+  const statusOf = async (id: string) => ((await tidemark.must('status', id, '--json')) as unknown as { streams: { freshness: object; warnings: string[] }[] }).streams[0]!;
+
+  beforeAll(async () => {
+    [bank, target, mortal] = [await createDatabase('bank'), await createDatabase('target'), await PrivatePostgres.start()];
+    const doomed = await mortal.createDatabase('bank');
+    for (const database of [bank, doomed]) {
+      await database.query("CREATE TABLE account (id int PRIMARY KEY, changed timestamptz NOT NULL DEFAULT clock_timestamp()); INSERT INTO account SELECT g FROM generate_series(1, 5) g");
+    }
+    const configuration = `
+destination: { url: "\${DESTINATION_URL}" }
+defaults: { poll_interval: 1h }
+sources:${source('idle', bank, '3s', 'A')}${source('hung', bank, '3s', 'A')}${source('gone', doomed, '3s', 'B')}${source('easy', bank, '1d', 'A')}`;
+    tidemark = await Tidemark.start(configuration, { A: bank.server.password, B: mortal.server.password, DESTINATION_URL: target.url });
+    await tidemark.apply();
+    await tidemark.syncAll();
+  });
+
+  test('a schedule that does not fire: told once, with the lag, and again when it is fresh', async () => {
+    const [missed] = await tells('idle', 1);
+    expect(missed).toMatchObject({ type: 'FreshnessMissed', data: { reason: 'no_run', objectiveSeconds: 3 } });
+    expect(missed!.data.lagSeconds).toBeGreaterThan(3);
+    expect(await statusOf('idle')).toMatchObject({ freshness: { objectiveSeconds: 3, missed: true, since: expect.any(String) }, warnings: expect.arrayContaining([expect.stringMatching(/^freshness missed: \d+ s, objective 3 s$/)]) });
+    await tidemark.must('sync', 'idle', '--json');
+    const events = await tells('idle', 3);
+    expect(events.slice(0, 3).map(({ type }) => type)).toEqual(['FreshnessMissed', 'FreshnessRestored', 'FreshnessMissed']);
+    expect(events[1]!.data).toMatchObject({ reason: 'fresh', missedSeconds: expect.any(Number) });
+  });
+
+  test('a run that hangs', async () => {
+    await tidemark.must('pause', 'hung', '--json');
+    const client = await bank.client();
+    await client.query('BEGIN; LOCK TABLE account IN ACCESS EXCLUSIVE MODE');
+    await tidemark.must('resume', 'hung', '--json');
+    const before = (await told('hung')).length;
+    const sync = tidemark.begin('sync', 'hung', '--json');
+    const events = await tells('hung', before + 1);
+    expect(events.at(-1)).toMatchObject({ type: 'FreshnessMissed', data: { reason: 'run_hangs' } });
+    await client.query('ROLLBACK');
+    expect((await sync.result).code).toBe(0);
+    expect((await tells('hung', before + 2)).at(before + 1)).toMatchObject({ type: 'FreshnessRestored', data: { reason: 'fresh' } });
+  });
+
+  test('a source that is silent', async () => {
+    await tidemark.must('pause', 'gone', '--json');
+    await mortal.kill();
+    expect((await tidemark.run('sync', 'gone', '--json')).code).toBe(1);
+    await tidemark.must('resume', 'gone', '--json');
+    expect((await tidemark.run('sync', 'gone', '--json')).code).toBe(1);
+    const events = await waitFor('the miss', async () => {
+      const all = await told('gone');
+      return all.at(-1)?.type === 'FreshnessMissed' ? all : null;
+    });
+    expect(events.at(-1)!.data.reason).toBe('source_unreachable');
+  });
+
+  test('what is paused alarms nobody, and one that is fresh is not told of', async () => {
+    await tidemark.must('pause', 'idle', '--json');
+    const events = await waitFor('the end of the watch', async () => {
+      const all = await told('idle');
+      return all.at(-1)?.data.reason === 'not_watched' ? all : null;
+    });
+    expect(events.at(-1)!.type).toBe('FreshnessRestored');
+    expect(await statusOf('idle')).toMatchObject({ freshness: { missed: false, since: null } });
+    expect(await told('easy')).toEqual([]);
+    expect(await target.value("SELECT count(*) FROM tidemark.freshness WHERE source IN ('idle', 'easy')")).toBe('0');
+  });
+});
