@@ -36,7 +36,7 @@ export function wantsWholeBatch(failure: unknown): boolean {
 
 /** What a batch says where the table, or the target, is not what the run's plan was made for. */
 const OUTGROWN: readonly ErrorCode[] = [
-  'source.schema_changed', 'source.column_missing', 'source.table_missing', 'source.key_missing', 'source.cursor_missing', 'source.cursor_unusable', 'source.privilege_missing', 'source.type_unsupported', 'target.column_conflict',
+  'source.schema_changed', 'source.column_missing', 'source.table_missing', 'source.key_missing', 'source.cursor_missing', 'source.cursor_unusable', 'source.type_unsupported', 'target.column_conflict',
 ];
 
 /** True where the stream is to be prepared again: that finds out what has changed, and whether the run can go on. */

@@ -34,6 +34,8 @@ const SQLSTATE: Record<string, Finding> = {
   '53100': { code: 'target.disk_full', says: "The destination's disk is full.", hint: 'Free space at the destination; the stream goes on by itself.' },
   '53200': { code: 'target.disk_full', says: 'The destination is out of memory.' },
   '42P01': { code: 'target.table_missing', says: 'The target, or a table of the schema tidemark, is gone.', hint: 'Put it back, or build it anew with tidemark sync SOURCE --stream STREAM --full.' },
+  '42703': { code: 'target.column_conflict', says: 'A column of the target, or of a table of the schema tidemark, is gone.', hint: 'Put it back with its values, or build the target anew with tidemark sync SOURCE --stream STREAM --full.' },
+  P0001: { code: 'target.constraint', says: 'A trigger or a rule of the target refused a row.', hint: 'Drop the trigger, or correct the rows at the source.' },
   '25006': { code: 'target.read_only', says: 'The destination is read-only at present.', hint: 'It may be a standby; point destination.url at the primary.' },
   '55P03': { code: 'target.locked', says: 'Another session holds a lock on the target.', hint: 'Look for long transactions on the target in pg_stat_activity.' },
   '40001': { code: 'target.locked', says: 'The transaction met another one.' },
