@@ -158,7 +158,10 @@ async function checkHolder(deps: RunActivityDeps, request: RunRequest): Promise<
 }
 
 async function endLost(deps: RunActivityDeps, run: RunRow): Promise<void> {
-  await deps.engine.destination.session('ending a lost run', (session) => endRun(session, run.runId, 'lost', 0));
+  await deps.engine.destination.transaction('ending a lost run', async (session) => {
+    await endRun(session, run.runId, 'lost', 0);
+    await forgetBatches(session, run.runId);
+  });
 }
 
 async function isRunning(temporal: Client, run: RunRow): Promise<boolean> {

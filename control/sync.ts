@@ -41,8 +41,11 @@ export async function finishSync(client: Client, destination: Destination, start
   const handle = client.workflow.getHandle(started.workflowId, started.runId);
   const runId = await endOf(handle, started.runId);
   const results = await destination.session('reading results', (session) => listStreamResults(session, runId));
-  return results;
+  return results.map((result) => (result.status === 'running' ? { ...result, status: 'skipped', error: CUT_OFF } : result));
 }
+
+/** The run is over and this stream's row of it still open: its workflow had no chance to write an end. */
+const CUT_OFF: ErrorInfo = { code: 'batch.cancelled', message: 'The run was ended from outside before this stream was done.', hint: 'The next sync goes on from the watermark.' };
 
 export async function cancelSync(client: Client, started: StartedSync): Promise<void> {
   await client.workflow.getHandle(started.workflowId, started.runId).cancel().catch(() => undefined);

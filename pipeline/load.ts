@@ -132,11 +132,12 @@ async function advance(session: Session, open: OpenBatch & BatchStep, building: 
   const staged = open.staged!;
   if (staged.to === null) throw fenced(open.batch);
   const { rows } = await session.query<{ base: string }>('select base_version as base from tidemark.batch where batch = $1', [open.batch]);
+  if (!rows[0]) throw fenced(open.batch);
   const next: Advance = {
     source: open.source,
     stream: open.stream,
     generation: open.generation,
-    baseVersion: Number(rows[0]!.base),
+    baseVersion: Number(rows[0].base),
     position: staged.to,
     guarantee: staged.guarantee,
     futureRows: staged.futureRows,
