@@ -10,6 +10,7 @@ import type { Engine } from '../pipeline/engine.ts';
 import { extractBatch, type Extracted } from '../pipeline/extract.ts';
 import { loadBatch } from '../pipeline/load.ts';
 import { prepareStream, requireStream, type Prepared } from '../pipeline/prepare.ts';
+import { tryRetention } from '../pipeline/retention.ts';
 import { transformBatch, type TransformStep } from '../pipeline/transform.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { loadPlan } from '../pipeline/engine.ts';
@@ -84,17 +85,18 @@ export function createStreamActivities(deps: StreamActivityDeps) {
       return asActivity(() => finishBuild(engine, request.source, request.stream, request.generation, request.runId));
     },
 
-    /** Closes the stream's row of the run; parks the stream where a person is needed, and takes that back where it went well. */
+    /** Closes the stream's row of the run; parks the stream where a person is needed, and takes that back where it went well. Rows past their time go before. */
     async endStream(request: StreamEndRequest): Promise<void> {
-      await asActivity(() =>
-        engine.destination.transaction('closing a stream', async (session) => {
+      await asActivity(async (signal) => {
+        const remarks = request.status === 'completed' ? await tryRetention(engine, request, signal) : [];
+        await engine.destination.transaction('closing a stream', async (session) => {
           const { source, stream, status } = request;
           const error = request.error === null ? null : await withLastGood(session, source, stream, request.error);
           await settleParking(session, request);
           if (status === 'completed') await markChecked(session, source, [stream]);
-          await endStream(session, { ...request, error });
-        }),
-      );
+          await endStream(session, { ...request, error, notes: [...request.notes, ...remarks] });
+        });
+      });
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Destination } from '../destinations/postgres/destination.ts';
 import { isoUtc } from '../destinations/postgres/runs.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Trigger } from '../schemas/run.ts';
-import { chooseSources } from './sync.ts';
+import { chooseSources } from './choose-sources.ts';
 
 /** One line of `runs`. A window of many polls is one run. Times are ISO 8601, UTC. */
 export interface HistoryRun {
@@ -34,7 +34,7 @@ export interface HistoryBatch {
   readonly stream: string;
   readonly runId: string;
   readonly generation: number;
-  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay';
+  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay' | 'retention';
   readonly from: string | null;
   readonly to: string | null;
   readonly read: number;

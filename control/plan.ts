@@ -1,6 +1,6 @@
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
 import { findManifest } from '../connectors/registry.ts';
-import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
+import { listSources, listStreams, type CatalogSource } from '../destinations/postgres/catalog.ts';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { targetOf } from '../pipeline/stream-plan.ts';
@@ -9,6 +9,8 @@ import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
 import type { SourceSession } from '../connectors/connector.ts';
+import { changeIds } from './change-ids.ts';
+import { planDestruction } from './plan-destruction.ts';
 import { settingsHash } from './drift.ts';
 import { describeSchedule } from './schedules.ts';
 import { planWebhooks } from './webhooks.ts';
@@ -27,6 +29,12 @@ export interface PlannedChange {
 
 /** A change with the hand that makes it. */
 export interface Change extends Omit<PlannedChange, 'id'> {
+  /** The stream that it is about. */
+  readonly stream?: string;
+  /** Unless it is approved the stream keeps its settings as applied. */
+  readonly holds?: boolean;
+  /** What its id is made of where `detail` holds more, such as a count. */
+  readonly identity?: string;
   readonly make?: (session: Session) => Promise<void>;
 }
 
@@ -78,7 +86,9 @@ export async function makePlan(settings: Settings, destination: Destination | nu
 /** All changes of a plan in the order in which they are made, with the ids that `--approve` takes. */
 export function listChanges(plan: Plan): PlannedChange[] {
   const removals: Change[] = plan.removed.map((source) => ({ action: 'remove_source', object: source, destructive: false, detail: 'its schedule goes, its targets and its ledger stay' }));
-  return [...plan.sources.flatMap((source) => source.changes), ...removals, ...(plan.webhooks ?? [])].map(({ action, object, destructive, detail }, i) => ({ id: `c${i + 1}`, action, object, destructive, detail }));
+  const changes = [...plan.sources.flatMap((source) => source.changes), ...removals, ...(plan.webhooks ?? [])];
+  const ids = changeIds(changes);
+  return changes.map(({ action, object, destructive, detail }, i) => ({ id: ids[i]!, action, object, destructive, detail }));
 }
 
 async function planSource(settings: SourceSettings, known: readonly CatalogSource[], destination: Destination | null, options: PlanOptions): Promise<SourcePlan> {
@@ -87,9 +97,22 @@ async function planSource(settings: SourceSettings, known: readonly CatalogSourc
   const { capabilities } = await findManifest(settings.kind);
   const targets = settings.streams.map((stream) => formatTableName(targetOf(settings.id, stream, null, capabilities)));
   const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];
-  const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options);
-  const unused = settings.fallback === null ? [] : [{ source: settings.id, stream: '', message: 'the fallback connection is not used by this version' }];
-  return { settings, hash, ...inspected, warnings: [...unused, ...inspected.warnings], changes: [...changes, ...inspected.changes] };
+  const destruction = destination === null ? [] : await destinationChanges(settings, targets, destination);
+  const rebuilt = destruction.filter((change) => change.action === 'rebuild_target').map((change) => change.stream);
+  const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options, rebuilt);
+  return { settings, hash, ...inspected, warnings: [...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
+}
+
+async function destinationChanges(settings: SourceSettings, targets: readonly string[], destination: Destination): Promise<Change[]> {
+  return destination.session('looking at what would be rewritten', async (session) => {
+    const known = await listStreams(session, settings.id);
+    const changes: Change[] = [];
+    for (const [i, now] of settings.streams.entries()) {
+      const before = known.find((each) => each.stream === now.name);
+      changes.push(...(await planDestruction(session, { source: settings.id, before, now, target: now.target === null && before?.settings.target === null ? before.target : targets[i]! })));
+    }
+    return changes;
+  });
 }
 
 function sourceChanges(settings: SourceSettings, hash: string, before: CatalogSource | undefined): Change[] {
@@ -112,7 +135,7 @@ function notInspected(settings: SourceSettings, targets: readonly string[], why:
   return { targets, changes: [], problems: [], warnings: settings.streams.map((stream) => ({ source: settings.id, stream: stream.name, message: `not inspected: ${why}` })) };
 }
 
-async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions): Promise<Inspected> {
+async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions, rebuilt: readonly (string | undefined)[]): Promise<Inspected> {
   let source: SourceSession;
   try {
     source = await connectSource(settings, { ...options, onSecret: registerSecret });
@@ -121,22 +144,22 @@ async function inspect(settings: SourceSettings, targets: readonly string[], des
     return notInspected(settings, targets, `${error.code}. ${error.message}`);
   }
   try {
-    return await inspectStreams(settings, targets, source, destination);
+    return await inspectStreams(settings, targets, source, destination, rebuilt);
   } finally {
     await source.close();
   }
 }
 
-async function inspectStreams(settings: SourceSettings, targets: readonly string[], source: SourceSession, destination: Destination): Promise<Inspected> {
+async function inspectStreams(settings: SourceSettings, targets: readonly string[], source: SourceSession, destination: Destination, rebuilt: readonly (string | undefined)[]): Promise<Inspected> {
   const { capabilities } = await findManifest(settings.kind);
   const result = { targets: [...targets], changes: [] as Change[], warnings: [] as StreamRemark[], problems: [] as (ErrorInfo & { source: string; stream: string })[] };
   for (const [i, stream] of settings.streams.entries()) {
     if (!stream.enabled) continue;
     try {
       const table = await source.describe(stream.name, stream.types);
-      const review = await destination.session('looking at a target', (session) => reviewStream(session, { source: settings.id, settings: stream, table, capabilities, full: false }));
+      const review = await destination.session('looking at a target', (session) => reviewStream(session, { source: settings.id, settings: stream, table, capabilities, full: rebuilt.includes(stream.name) }));
       result.targets[i] = formatTableName(review.plan.target);
-      result.changes.push(...(review.acceptance === null ? [] : [review.acceptance]), ...review.changes);
+      result.changes.push(...[...(review.acceptance === null ? [] : [review.acceptance]), ...review.changes].map((change) => ({ ...change, stream: stream.name })));
       result.warnings.push(...review.plan.notes.map((message) => ({ source: settings.id, stream: stream.name, message })));
     } catch (error) {
       result.problems.push({ ...infoOf(error), source: settings.id, stream: stream.name });

@@ -10,6 +10,8 @@ import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { dropStage, markMisfits, prepareStage, stageCounts, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { stageDeletesOf } from './deletes/planned-deletes.ts';
+import { markPast } from '../destinations/postgres/retention.ts';
+import { retentionOf } from './retention-plan.ts';
 import type { StreamPlan } from './stream-plan.ts';
 import { touchLogOf } from './touch-log.ts';
 
@@ -51,6 +53,8 @@ async function loadStaged(session: Session, plan: StreamPlan, stage: Stage, batc
   const onKnownKey = plan.mode === 'append' ? 'keep' : 'update';
   const merge: Merge = { stage, into: plan.target, key: plan.key, onKnownKey, batch, rowBatch: `s.${READ_BATCH_COLUMN}`, marked: true, mayBeOlder: true, touchLog: touchLogOf(plan), deletes: stageDeletesOf(plan) };
   await supersedeDeleted(session, plan, merge);
+  const retention = retentionOf(plan);
+  if (retention !== null) await markPast(session, stage, retention);
   const { rejected, superseded } = await stageCounts(session, stage.table);
   const { written, deleted } = await mergeStage(session, merge);
   return { read, written, rejected, superseded, deleted, unchanged: read - written - rejected - superseded - deleted };

@@ -12,7 +12,8 @@ import { TidemarkError } from '../schemas/errors.ts';
 export async function askWhereShrinking(session: Session, swap: Swap, counts: SwapCounts, runId: string | null): Promise<Approval | null> {
   if (counts.after === null || !shrinksTooFar(swap, counts)) return null;
   const { source, stream, building: { generation } } = swap;
-  const { before, after } = counts;
+  const { past, after } = counts;
+  const before = counts.before - past;
   const open = await findOpen(session, { source, stream, action: 'swap' });
   if (open?.state === 'approved' && open.facts['generation'] === generation && before - after <= Number(open.facts['vanish'])) return null;
   return askApproval(session, {
@@ -20,8 +21,8 @@ export async function askWhereShrinking(session: Session, swap: Swap, counts: Sw
     stream,
     action: 'swap',
     fingerprint: `generation ${generation}: ${before} to ${after} rows`,
-    detail: `The new build of ${formatTableName(swap.target)} has ${grouped(after)} rows, the target has ${grouped(before)}.`,
-    facts: { generation, before, after, vanish: before - after, target: formatTableName(swap.target) },
+    detail: `The new build of ${formatTableName(swap.target)} has ${grouped(after)} rows, the target has ${grouped(before)}${past === 0 ? '' : ` within its retention`}.`,
+    facts: { generation, before, past, after, vanish: before - after, target: formatTableName(swap.target) },
     runId,
   });
 }

@@ -42,7 +42,7 @@ export async function reviewTarget(session: Session, plan: StreamPlan, outlook: 
   requireTable(plan.target, facts);
   const fit = await fitTarget(session, plan.target, loaded, facts, outlook);
   requireFillable(plan.target, loaded, facts);
-  const changes = [...columnChanges(plan.target, loaded, facts), ...fit.changes, ...deletes.changes, ...(outlook.rekeyed ? [] : keyChanges(plan, facts))];
+  const changes = [...columnChanges(plan.target, loaded, facts), ...fit.changes, ...deletes.changes, ...(outlook.rekeyed || outlook.full ? [] : keyChanges(plan, facts))];
   const sameTypes = columns.every((column) => facts.columns.find((known) => known.name === column.name)?.type === column.type || !facts.columns.some((known) => known.name === column.name));
   const retired = facts.columns.filter((column) => outlook.retired.includes(column.name) && !column.generated && !loaded.some((each) => each.name === column.name)).map(({ name, type }) => ({ name, type }));
   return { plan: { ...reviewed, format: sameTypes ? plan.format : 'copy-text', retired, retype: fit.retype }, changes, tooLarge: fit.tooLarge };

@@ -6,6 +6,8 @@ import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { stagedAs, stageOf } from './extract.ts';
 import { loadPlan, type Engine } from './engine.ts';
+import { markPast } from '../destinations/postgres/retention.ts';
+import { retentionOf } from './retention-plan.ts';
 import type { StreamPlan } from './stream-plan.ts';
 
 /** Below this number of rows a share of bad ones says nothing. */
@@ -35,6 +37,8 @@ export async function transformBatch(engine: Engine, step: TransformStep): Promi
     if (plan.key.length > 0 && !plan.keyProven) await markDuplicates(session, stage, plan.key, plan.cursor);
     await fillTransforms(session, stage);
     await applyRules(session, stage, plan.rules ?? [], { into: await whereTo(session, plan, open), key: plan.key });
+    const retention = retentionOf(plan);
+    if (retention !== null) await markPast(session, stage, retention);
     const counts = await stageCounts(session, stage.table);
     const read = open.staged!.read;
     if (read >= BAD_ROWS_COUNTED_FROM && counts.rejected > read * plan.badRowsMax) {

@@ -21,8 +21,8 @@ export interface LedgerEntry extends Counts {
   readonly stream: string;
   readonly runId: string;
   readonly generation: number;
-  /** `range`: an incremental batch. `part`: a part of a full build. `repair`: keys that a comparison found differing, copied again. `slice`: a slice of a backfill. */
-  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay';
+  /** `range`: an incremental batch. `part`: a part of a full build. `repair`: keys that a comparison found differing, copied again. `slice`: a slice of a backfill. `retention`: no rows of the source; the old values in the touch log are of rows past their time. */
+  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay' | 'retention' | 'scan';
   readonly from: string | null;
   readonly to: string | null;
   readonly bytes: number;

@@ -488,6 +488,34 @@ const MIGRATIONS: readonly string[] = [
   -- The source's table as the stream was last read by it: a change of the settings makes a new plan, but what the table was is not forgotten.
   alter table tidemark.stream add column shape jsonb, add column accepted_shape text;
   `,
+  `
+  create table tidemark.retention (
+    id bigint generated always as identity primary key,
+    source text not null,
+    stream text not null,
+    run_id text,
+    batch bigint,
+    target text not null,
+    "column" text not null,
+    keep text not null,
+    cutoff timestamptz not null,
+    rows bigint not null,
+    at timestamptz not null default clock_timestamp()
+  );
+  create index retention_stream on tidemark.retention (source, stream, id);
+  comment on table tidemark.retention is 'Rows of targets that went since they were older than they may be kept; each row here stands for one transaction.';
+  comment on column tidemark.retention.batch is 'The batch that brought the row as it is now, past its time; NULL where time alone had passed.';
+
+  create table tidemark.retention_pass (
+    source text not null,
+    stream text not null,
+    rule jsonb not null,
+    page bigint not null,
+    ended_at timestamptz,
+    primary key (source, stream)
+  );
+  comment on table tidemark.retention_pass is 'How far the look for rows past their time has come in each target; NULL while it is under way.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */

@@ -113,7 +113,12 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'masks', () => {
   test('another mask builds the target anew, and the older build does not stay', async () => {
     const text = configuration(source, mariadb.connection);
     tidemark.configure(text.replace('{ note: { encrypt: national-id } } }', '{ code: { hmac: national-id }, note: redact } }').replace('nida: { hmac: national-id }, phone', 'nida: redact, phone'));
-    await tidemark.apply();
+    // A changed mask rewrites the target: until it is approved the stream goes on as it was.
+    const { code, stdout } = await tidemark.run('apply', '--yes', '--json');
+    const { refused } = JSON.parse(stdout) as { refused: string[] };
+    expect({ code, refused: refused.length }).toEqual({ code: 1, refused: 2 });
+    expect(streamOf(await tidemark.must('sync', 'bank', '--stream', 'person', '--json').then(({ streams }) => streams), 'person')).toMatchObject({ status: 'completed', written: 0 });
+    await tidemark.must('apply', '--yes', '--json', '--approve', ...refused);
     const { json } = await tidemark.run('sync', 'bank', '--json');
     expect(streamOf(json?.streams, 'person')).toMatchObject({ status: 'completed', written: 201 });
     expect(await target.value("SELECT count(*) FROM bank.person WHERE nida <> '[redacted]'")).toBe('0');
