@@ -105,6 +105,7 @@ export async function finishBuild(engine: Engine, source: string, stream: string
       marks: plan.marksDeletes === true,
       retention: retentionScope(plan, plan.target, runId),
       deleteCap: plan.deleteCap,
+      appends: plan.mode === 'append',
       // What is hidden from now on must not stand in an older build either.
       keepGenerations: hides ? 0 : plan.keepGenerations,
     };

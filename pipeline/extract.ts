@@ -6,6 +6,7 @@ import { findLedger, readWatermark } from '../destinations/postgres/ledger.ts';
 import { copyInSql, countStage, prepareStage, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Position } from '../schemas/position.ts';
+import { appendDirect, isKnownRow, mayAppendDirect } from './append-direct.ts';
 import { copyRows, keepError } from './copy-rows.ts';
 import { loadKeys, loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { faultPoint } from './fault-point.ts';
@@ -49,6 +50,12 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
   const read = async (source: SourceSession): Promise<Extracted> => {
     const attempt: Attempt = { engine, plan, keys, step, open, base, signal, onProgress };
     try {
+      if (!open.lenient && (await mayAppendDirect(engine, plan, step))) {
+        return await stageRange(attempt, source, false, true).catch((error: unknown) => {
+          if (!isKnownRow(error)) throw error;
+          return stageRange(attempt, source, false);
+        });
+      }
       return await stageRange(attempt, source, open.lenient);
     } catch (error) {
       if (open.lenient || !isDataError(error)) throw destinationError(error, 'staging a batch');
@@ -73,7 +80,7 @@ interface Attempt {
   readonly onProgress: OnProgress;
 }
 
-async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean): Promise<Extracted> {
+async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean, direct = false): Promise<Extracted> {
   const { engine, plan, base, signal } = attempt;
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
   const from = base.position === null ? null : seal.openPosition(base.position);
@@ -81,6 +88,19 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
   const { open, read } = await readInOrder(engine.destination, attempt.step, attempt.open, signal, async () => keepError(await source.readFrom(plan.read, from, limits, lenient ? 'copy-text' : plan.format)));
   attempt.open = open;
   await faultPoint('P1');
+  const record = {
+    marked: read.marksRejects || lenient || hasChecks(plan),
+    to: seal.sealPosition(read.to),
+    from: base.position?.display ?? null,
+    more: read.more,
+    guarantee: read.guarantee,
+    futureRows: read.futureRows,
+    asOf: read.asOf,
+  };
+  if (direct && !read.marksRejects) {
+    const loaded = await appendDirect({ ...attempt, open, baseVersion: base.version, read, source, record }).finally(() => read.stream.destroy());
+    return extracted(open.batch, loaded, plan, false);
+  }
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);
@@ -88,21 +108,10 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
     const names = plan.columns.map((column) => column.name);
     const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);
-    const record: Staged = {
-      read: copied.rows,
-      bytes: copied.bytes,
-      hash: copied.hash,
-      marked: read.marksRejects || lenient || hasChecks(plan),
-      to: seal.sealPosition(read.to),
-      from: base.position?.display ?? null,
-      more: read.more,
-      guarantee: read.guarantee,
-      futureRows: read.futureRows,
-      asOf: read.asOf,
-    };
-    await markStaged(session, open.batch, open.token, base.version, record);
+    const done: Staged = { ...record, read: copied.rows, bytes: copied.bytes, hash: copied.hash };
+    await markStaged(session, open.batch, open.token, base.version, done);
     await faultPoint('P3');
-    return record;
+    return done;
   }).finally(() => read.stream.destroy());
   await faultPoint('P4');
   return extracted(open.batch, staged, plan, lenient);

@@ -122,6 +122,12 @@ export async function markStaged(session: Session, batch: number, token: string,
   if (rowCount !== 1) throw fenced(batch);
 }
 
+/** Records a batch that was loaded without a stage, in the transaction of its rows. */
+export async function markLoaded(session: Session, batch: number, token: string, staged: Staged): Promise<void> {
+  const { rowCount } = await session.query("update tidemark.batch set state = 'loaded', staged = $3, backend = null where batch = $1 and token = $2", [batch, token, JSON.stringify(staged)]);
+  if (rowCount !== 1) throw fenced(batch);
+}
+
 /** The stage is gone (an unlogged table after a crash of the server): the batch is to be extracted again. */
 export async function reopenBatch(session: Session, batch: number, token: string): Promise<void> {
   await session.query("update tidemark.batch set state = 'open', staged = null where batch = $1 and token = $2", [batch, token]);

@@ -1,6 +1,7 @@
 import { closeAfterSwap } from './approvals.ts';
 import type { Session } from './session.ts';
 import { countLive } from './deletes.ts';
+import { BATCH_OF_SESSION } from './direct.ts';
 import type { Building } from './generation.ts';
 import { boundedName, quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { countPast, recordRetention, type RetentionScope } from './retention.ts';
@@ -16,6 +17,8 @@ export interface Swap {
   /** Share of rows that may vanish, 0 to 1; more than that is asked about. */
   readonly deleteCap: number;
   readonly keepGenerations: number;
+  /** Later batches copy new rows straight into the target. */
+  readonly appends?: boolean;
   /** Rows of both may be marked as deleted, and do not count then. */
   readonly marks?: boolean;
   /** Rows of the target that are past do not count either: the build leaves them out on purpose. */
@@ -67,7 +70,7 @@ export async function swapGeneration(session: Session, swap: Swap, { before, pas
 }
 
 async function replaceTarget(session: Session, swap: Swap, before: number): Promise<void> {
-  await session.query(`alter table ${quoteTable(swap.building.table)} alter column ${BATCH_COLUMN} drop default`);
+  await session.query(`alter table ${quoteTable(swap.building.table)} alter column ${BATCH_COLUMN} ${swap.appends === true ? `set default ${BATCH_OF_SESSION}` : 'drop default'}`);
   const facts = await inspectTable(session, swap.target);
   if (facts?.hasDependents) return replaceRows(session, swap);
   await session.query(`lock table ${quoteTable(swap.target)} in access exclusive mode`);
