@@ -76,10 +76,9 @@ function drain(response: IncomingMessage): void {
   });
 }
 
+/** Time-outs come out as the abort of their signal. */
 function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'failed';
-  if (error.name === 'TimeoutError' || (error.cause instanceof Error && error.cause.name === 'TimeoutError')) return 'timeout';
-  const code: unknown = Reflect.get(error, 'code');
-  if (code === 'ABORT_ERR') return 'timeout';
+  const { code, name }: { readonly code?: unknown; readonly name?: unknown } = Object(error);
+  if (code === 'ABORT_ERR' || name === 'AbortError' || name === 'TimeoutError') return 'timeout';
   return typeof code === 'string' ? code : 'failed';
 }
