@@ -15,11 +15,17 @@ import { describeWith } from '../support/describe-with.ts';
 import { createMariadb } from '../support/mariadb.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
-import { byIj, byMariadb, byPsql, createSql, DERBY, insertSql, MARIADB, POSTGRES, POSTGRES_TYPES, sameNumbers, sourceList, targetList } from '../support/typed-columns.ts';
+import { DERBY_RARE, MARIADB_RARE, POSTGRES_RARE } from '../support/rare-columns.ts';
+import * as usual from '../support/typed-columns.ts';
+import { byIj, byMariadb, byPsql, createSql, insertSql, POSTGRES_TYPES, sameNumbers, sourceList, targetList } from '../support/typed-columns.ts';
 import type { TypedColumn } from '../support/typed-columns.ts';
 
 const RUNS = Number(process.env['TIDEMARK_PROPERTY_RUNS'] ?? '6');
 const SEED = Number(process.env['TIDEMARK_PROPERTY_SEED'] ?? Date.now() % 2 ** 31);
+
+const POSTGRES = [...usual.POSTGRES, ...POSTGRES_RARE];
+const MARIADB = [...usual.MARIADB, ...MARIADB_RARE];
+const DERBY = [...usual.DERBY, ...DERBY_RARE];
 
 type Row = readonly string[];
 

@@ -5,8 +5,14 @@ import { createMariadb } from '../support/mariadb.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
 import { Tidemark, streamOf } from '../support/tidemark.ts';
-import { byIj, byMariadb, byPsql, createSql, DERBY, edgeRows, insertSql, MARIADB, POSTGRES, POSTGRES_TYPES, sameNumbers, sourceList, targetList } from '../support/typed-columns.ts';
+import { DERBY_RARE, MARIADB_RARE, POSTGRES_RARE } from '../support/rare-columns.ts';
+import * as usual from '../support/typed-columns.ts';
+import { byIj, byMariadb, byPsql, createSql, edgeRows, insertSql, POSTGRES_TYPES, sameNumbers, sourceList, targetList } from '../support/typed-columns.ts';
 import type { TypedColumn } from '../support/typed-columns.ts';
+
+const POSTGRES = [...usual.POSTGRES, ...POSTGRES_RARE];
+const MARIADB = [...usual.MARIADB, ...MARIADB_RARE];
+const DERBY = [...usual.DERBY, ...DERBY_RARE];
 
 async function synced(kind: string, connection: string, secrets: Readonly<Record<string, string>>, rows: number): Promise<PostgresDatabase> {
   const target = await createDatabase('target');

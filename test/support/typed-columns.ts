@@ -20,9 +20,9 @@ export interface TypedColumn {
   readonly target: (c: string) => string;
 }
 
-const integer = (min: bigint, max: bigint): fc.Arbitrary<string> => fc.bigInt({ min, max }).map(String);
-const plain = (c: string): string => c;
-const text = (c: string): string => `${c}::text`;
+export const integer = (min: bigint, max: bigint): fc.Arbitrary<string> => fc.bigInt({ min, max }).map(String);
+export const plain = (c: string): string => c;
+export const text = (c: string): string => `${c}::text`;
 
 /** `-123.4500`: up to `digits` digits, `scale` of them after the point. */
 const decimal = (digits: number, scale: number): fc.Arbitrary<string> =>
@@ -32,20 +32,20 @@ const decimal = (digits: number, scale: number): fc.Arbitrary<string> =>
   });
 
 const two = (value: number): string => String(value).padStart(2, '0');
-const day = fc.tuple(fc.integer({ min: 1583, max: 9999 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 28 })).map(([y, m, d]) => `${y}-${two(m)}-${two(d)}`);
-const clock = fc.tuple(fc.integer({ min: 0, max: 23 }), fc.integer({ min: 0, max: 59 }), fc.integer({ min: 0, max: 59 })).map(([h, m, s]) => `${two(h)}:${two(m)}:${two(s)}`);
+export const day = fc.tuple(fc.integer({ min: 1583, max: 9999 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 1, max: 28 })).map(([y, m, d]) => `${y}-${two(m)}-${two(d)}`);
+export const clock = fc.tuple(fc.integer({ min: 0, max: 23 }), fc.integer({ min: 0, max: 59 }), fc.integer({ min: 0, max: 59 })).map(([h, m, s]) => `${two(h)}:${two(m)}:${two(s)}`);
 const moment = fc.tuple(day, clock, fc.integer({ min: 0, max: 999_999 })).map(([d, c, us]) => `${d} ${c}.${String(us).padStart(6, '0')}`);
-const words = fc.string({ unit: 'binary', maxLength: 20 }).filter((value) => !value.includes('\u0000'));
+export const words = fc.string({ unit: 'binary', maxLength: 20 }).filter((value) => !value.includes('\u0000'));
 const printable = fc.string({ unit: fc.constantFrom(...'abc XYZ09"\\|\'-;,é€日𝄞'), maxLength: 20 });
-const bytes = fc.uint8Array({ maxLength: 20 }).map((value) => Buffer.from(value).toString('hex'));
+export const bytes = fc.uint8Array({ maxLength: 20 }).map((value) => Buffer.from(value).toString('hex'));
 const hexOf = (value: string): string => Buffer.from(value).toString('hex');
-const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`;
+export const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`;
 
 const HARD_TEXTS = ['', '\\N', '\\.', '\\', 'tab\there', 'line\nbreak\r', '𝄞 ключ', 'NULL', '<>', ' both '];
 const micros = (c: string): string => `to_char(${c}, 'YYYY-MM-DD HH24:MI:SS.US')`;
 
-const mariadbText = (value: string): string => `CONVERT(x'${hexOf(value)}' USING utf8mb4)`;
-const utf8Hex = (c: string): string => `upper(encode(convert_to(${c}, 'UTF8'), 'hex'))`;
+export const mariadbText = (value: string): string => `CONVERT(x'${hexOf(value)}' USING utf8mb4)`;
+export const utf8Hex = (c: string): string => `upper(encode(convert_to(${c}, 'UTF8'), 'hex'))`;
 
 export const MARIADB: readonly TypedColumn[] = [
   { type: 'tinyint', edges: ['-128', '127'], random: integer(-128n, 127n), source: plain, target: text },
@@ -67,7 +67,7 @@ export const MARIADB: readonly TypedColumn[] = [
   { type: 'double', edges: ['1.7976931348623157e308', '0.1', '-2.2250738585072014e-308'], random: fc.double({ noNaN: true, noDefaultInfinity: true, min: 1e-300, max: 1e300 }).map(String), source: (c) => `(${c} + 0)`, target: (c) => `${c}::text` },
 ];
 
-const derbyText = (c: string): string => `'<' || ${c} || '>'`;
+export const derbyText = (c: string): string => `'<' || ${c} || '>'`;
 export const DERBY: readonly TypedColumn[] = [
   { type: 'smallint', edges: ['-32768', '32767'], random: integer(-32768n, 32767n), source: plain, target: text },
   { type: 'integer', edges: ['-2147483648', '2147483647'], random: integer(-(2n ** 31n), 2n ** 31n - 1n), source: plain, target: text },
@@ -84,8 +84,8 @@ export const DERBY: readonly TypedColumn[] = [
   { type: 'timestamp', edges: ["TIMESTAMP('1583-01-01 00:00:00.000001')", "TIMESTAMP('2024-02-29 23:59:59.123456')"], random: moment.map((value) => `TIMESTAMP('${value}')`), source: (c) => `CHAR(${c})`, target: (c) => `regexp_replace(${micros(c)}, '0{1,5}$', '')` },
 ];
 
-const same = (c: string): string => `CASE WHEN ${c} IS NOT DISTINCT FROM NULL THEN NULL ELSE encode(convert_to(concat(${c}), 'UTF8'), 'hex') END`;
-const pg = (type: string, edges: readonly string[], random: fc.Arbitrary<string>): TypedColumn => ({ type, edges: edges.map(quoted), random: random.map(quoted), source: same, target: same });
+export const same = (c: string): string => `CASE WHEN ${c} IS NOT DISTINCT FROM NULL THEN NULL ELSE encode(convert_to(concat(${c}), 'UTF8'), 'hex') END`;
+export const pg = (type: string, edges: readonly string[], random: fc.Arbitrary<string>): TypedColumn => ({ type, edges: edges.map(quoted), random: random.map(quoted), source: same, target: same });
 const json = fc.json({ maxDepth: 2 }).filter((value) => !/\\u0000|\u0000|\\ud[89ab]/i.test(value));
 export const POSTGRES: readonly TypedColumn[] = [
   pg('bigint', ['-9223372036854775808', '9007199254740993'], integer(-(2n ** 63n), 2n ** 63n - 1n)),
@@ -164,7 +164,7 @@ function plainDecimal(value: string): string {
 
 /** Numbers are printed in as many ways as there are products: doubles so that all give back the same bits, decimals with the same digits. */
 export function sameNumbers(columns: readonly TypedColumn[], rows: Printed): Printed {
-  const same = (type: string, value: string): string => (value === 'NULL' ? value : type === 'double' ? String(Number(value)) : type.startsWith('decimal') ? plainDecimal(value) : value);
+  const same = (type: string, value: string): string => (value === 'NULL' ? value : /^(double|real|float)$/.test(type) ? String(Number(value)) : type.startsWith('decimal') ? plainDecimal(value) : value);
   return rows.map((row) => row.map((value, index) => same(columns[index]?.type ?? '', value)));
 }
 
