@@ -83,10 +83,6 @@ export class FaultRun {
     return run;
   }
 
-  get stream(): string {
-    return this.engine.folded(TABLE);
-  }
-
   async insert(from: number, to: number): Promise<void> {
     await insertRows(this.engine, this.source, TABLE, from, to);
     this.written += to - from + 1;
@@ -156,6 +152,8 @@ export class FaultRun {
     if (result.code === 0) return this.completed(Promise.resolve(result));
     const wrong = [...(result.json?.streams ?? []).map(({ error }) => error), result.json?.error ?? null].some((error) => error !== null && error !== undefined && error.code !== '' && error.message !== '');
     if (!wrong) throw new Error(`the sync ended with ${result.code} and no reason: ${result.stdout.slice(0, 1000)}\n${result.stderr.slice(-1000)}`);
+    // As the service manager that looks after workers does.
+    if (!this.worker.running) await this.startWorker();
     await this.settled();
   }
 
@@ -180,6 +178,16 @@ export class FaultRun {
     if (code !== 0 || statuses.some((status) => status !== 'completed')) throw new Error(`sync ended with ${code}, ${statuses.join(', ')}:\n${stdout.slice(0, 3000)}\n${stderr.slice(-1000)}\n${this.tidemark.workerTails()}`);
   }
 
+  /** Something happens while an attempt is held at one place of a sync; in the end the stream is completed, by this sync or by another. */
+  async disturbedAt(fault: Omit<Fault, 'action'>, disturb: () => Promise<void>, ...options: string[]): Promise<void> {
+    this.arm({ ...fault, action: 'hold' });
+    const running = this.begin(...options);
+    await this.reached(running);
+    await disturb();
+    this.goOn();
+    await this.healed(running);
+  }
+
   /** A kill -9 at one place of a sync, and a new worker in the place of the dead one. */
   async killedAt(fault: Omit<Fault, 'action'>, ...options: string[]): Promise<void> {
     this.arm({ ...fault, action: 'kill' });
@@ -195,7 +203,7 @@ export class FaultRun {
   async faults(counts: 'exact' | 'at most' = 'exact'): Promise<string[]> {
     const [left, right] = [await this.source.dump(TABLE), await dumpTarget(this.target, `${SOURCE}.${TABLE}`)];
     const found = differences(left, right);
-    found.push(...(await ledgerFaults(this.target, SOURCE, this.stream, counts === 'exact' ? this.written : null)));
+    found.push(...(await ledgerFaults(this.target, SOURCE, TABLE, counts === 'exact' ? this.written : null)));
     found.push(...(await leftBehind(this.target)));
     found.push(...(await this.#statusFaults()));
     return found;

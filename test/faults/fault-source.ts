@@ -39,6 +39,10 @@ export interface FaultEngine {
   /** Type and expression of a moment. */
   readonly time: string;
   readonly now: string;
+  /** Its connector reads every late commit, and all rows of one snapshot. Else a window is read again. */
+  readonly exact: boolean;
+  /** A transaction of one statement that commits a good second later; null where its client has no way. */
+  readonly late: ((statement: string) => string) | null;
   /** As its catalog writes the name of an unquoted table. */
   folded(table: string): string;
   shared(): Promise<FaultSource>;
@@ -70,7 +74,7 @@ export async function dumpTarget(target: PostgresDatabase, table: string): Promi
 }
 
 /** A server that waits for its disk at each commit: what a killed one had acknowledged is there again. */
-const DURABLE = { postgres: { synchronous_commit: 'on' }, mariadb: ['--innodb-flush-log-at-trx-commit=2'], derby: ['-Dderby.system.durability=default'] };
+export const DURABLE = { postgres: { synchronous_commit: 'on' }, mariadb: ['--innodb-flush-log-at-trx-commit=2'], derby: ['-Dderby.system.durability=default'] };
 
 function postgresSource(database: PostgresDatabase): FaultSource {
   const { host, port } = database.server;
@@ -139,16 +143,16 @@ async function ownDerby(): Promise<OwnSource> {
 
 async function ownPostgres(): Promise<OwnSource> {
   const server = await PrivatePostgres.start(DURABLE.postgres);
-  return { ...postgresSource(await server.createDatabase('source')), kill: () => server.kill(), restart: () => server.restart() };
+  return { ...postgresSource(await server.createDatabase('source')), kill: () => server.stopAtOnce(), restart: () => server.restart() };
 }
 
 const upper = (table: string) => table.toUpperCase();
 const asIs = (table: string) => table;
 
 export const ENGINES: readonly FaultEngine[] = [
-  { kind: 'postgres', needs: { postgres: true, temporal: true }, time: 'timestamp(6)', now: "(clock_timestamp() AT TIME ZONE 'UTC')", folded: asIs, shared: async () => postgresSource(await createDatabase('source')), own: ownPostgres },
-  { kind: 'mysql', needs: { postgres: true, mariadb: true, temporal: true }, time: 'datetime(6)', now: 'utc_timestamp(6)', folded: asIs, shared: async () => mariadbSource(await createMariadb('source')), own: ownMariadb },
-  { kind: 'db2', needs: { postgres: true, db2: true, temporal: true }, time: 'timestamp', now: 'current_timestamp', folded: upper, shared: async () => derbySource(await createDerby('source')), own: ownDerby },
+  { kind: 'postgres', needs: { postgres: true, temporal: true }, time: 'timestamp(6)', now: "(clock_timestamp() AT TIME ZONE 'UTC')", exact: true, late: (statement) => `BEGIN; ${statement}; SELECT pg_sleep(1.2); COMMIT`, folded: asIs, shared: async () => postgresSource(await createDatabase('source')), own: ownPostgres },
+  { kind: 'mysql', needs: { postgres: true, mariadb: true, temporal: true }, time: 'datetime(6)', now: 'utc_timestamp(6)', exact: true, late: (statement) => `START TRANSACTION; ${statement}; DO SLEEP(1.2); COMMIT`, folded: asIs, shared: async () => mariadbSource(await createMariadb('source')), own: ownMariadb },
+  { kind: 'db2', needs: { postgres: true, db2: true, temporal: true }, time: 'timestamp', now: 'current_timestamp', exact: false, late: null, folded: upper, shared: async () => derbySource(await createDerby('source')), own: ownDerby },
 ];
 
 /** The engine of a kind, for a file that tests one of them. */

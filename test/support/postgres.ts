@@ -182,6 +182,11 @@ export class PrivatePostgres {
     await this.#running?.process.stop();
   }
 
+  /** As `pg_ctl stop -m immediate`: no session ends its work, the next start recovers from the log. */
+  async stopAtOnce(): Promise<void> {
+    await this.#running?.process.kill('SIGQUIT');
+  }
+
   /** Starts the same cluster on the same port. */
   async restart(): Promise<void> {
     const { port, password } = this.server;

@@ -1,0 +1,3 @@
+import { testNetwork } from './network.ts';
+
+testNetwork('postgres');

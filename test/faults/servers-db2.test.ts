@@ -1,0 +1,3 @@
+import { testServers } from './servers.ts';
+
+testServers('db2');

@@ -1,0 +1,122 @@
+/** Faults of a worker that do not end it: asleep and awake again, told to stop twice, a clock that jumps; and runs that somebody ends from outside. */
+import { describeWith } from '../support/describe-with.ts';
+import { temporal } from '../support/temporal.ts';
+import { allFaults, playsAll } from './all-faults.ts';
+import { FaultRun, SOURCE, TABLE } from './fault-run.ts';
+import type { Fault } from './fault-run.ts';
+import { ENGINES } from './fault-source.ts';
+import { testLanes } from './lanes.ts';
+import type { Case } from './lanes.ts';
+
+type Phase = Fault['phase'];
+
+const HOUR_MS = 3_600_000;
+
+let changes = 0;
+
+async function more(run: FaultRun): Promise<void> {
+  changes += 1;
+  await run.change(1, 250, `change ${changes}`);
+  await run.insert(100_000 + changes * 200, 100_149 + changes * 200);
+}
+
+/** F-03: asleep for longer than Temporal waits; another worker runs the same attempt again, then the first one wakes up and goes on where it stood. */
+function zombie(phase: Phase): Case {
+  return {
+    name: `a worker sleeps at ${phase} and wakes up when another has done its work`,
+    play: async (run) => {
+      await more(run);
+      run.arm({ phase, action: 'stop' });
+      const asleep = run.worker;
+      const running = run.begin();
+      await run.reached(running);
+      await run.startWorker();
+      await run.completed(running);
+      run.wake(asleep);
+      await more(run);
+      await run.sync();
+      await asleep.stop();
+    },
+  };
+}
+
+/** F-02: the second signal does not make it worse. */
+function stoppedTwice(phase: Phase): Case {
+  return {
+    name: `a worker gets SIGTERM twice at ${phase}`,
+    play: async (run) => {
+      await more(run);
+      const worker = run.worker;
+      await run.disturbedAt({ phase }, async () => {
+        for (const signal of ['SIGTERM', 'SIGTERM'] as const) process.kill(worker.pid, signal);
+        run.goOn();
+        await worker.exited;
+        await run.startWorker();
+      });
+    },
+  };
+}
+
+/** F-60: cursors and bounds are the source's; a worker's clock has no say. */
+function clock(phase: Phase, milliseconds: number): Case {
+  return {
+    name: `the worker's clock jumps by ${milliseconds / HOUR_MS} h at ${phase}`,
+    play: async (run) => {
+      await more(run);
+      run.arm({ phase, action: 'clock', milliseconds });
+      const running = run.begin();
+      await run.reached(running);
+      await run.completed(running);
+      await more(run);
+      await run.sync();
+    },
+  };
+}
+
+/** F-06: its workflow is cancelled or terminated from outside; the next sync goes on. */
+function ended(how: 'cancel' | 'terminate', phase: Phase): Case {
+  return {
+    name: `${how} at ${phase}`,
+    play: async (run) => {
+      await more(run);
+      await run.disturbedAt({ phase }, async () => {
+        const { TEMPORAL_ADDRESS: address = '', TEMPORAL_NAMESPACE: namespace = '' } = run.tidemark.env;
+        temporal(address, namespace, ['workflow', how, '--query', `ExecutionStatus = 'Running'`, '--reason', 'a test', '--yes']);
+      });
+    },
+  };
+}
+
+/** F-06: paused in the middle, the batch that runs is finished; resumed, the stream goes on. */
+function paused(phase: Phase): Case {
+  return {
+    name: `pause and resume at ${phase}`,
+    play: async (run) => {
+      await more(run);
+      run.arm({ phase, action: 'hold' });
+      const running = run.begin();
+      await run.reached(running);
+      await run.tidemark.must('pause', SOURCE, '--stream', TABLE, '--json');
+      run.goOn();
+      await running;
+      await run.tidemark.must('resume', SOURCE, '--stream', TABLE, '--json');
+      await run.settled();
+    },
+  };
+}
+
+const firstLoad: Case = { name: 'the first load', play: (run) => run.sync() };
+
+/** What it does to a stream does not depend on its source: CI plays these on one kind. */
+const engines = ENGINES.filter(({ kind }) => playsAll || kind === 'postgres');
+
+for (const engine of engines) {
+  describeWith(engine.needs, `workers that misbehave, ${engine.kind}`, () => {
+    const lanes: Case[][] = [
+      [firstLoad, zombie('P6'), ...allFaults<Case>([zombie('P1'), zombie('P3'), zombie('P5'), zombie('P7'), zombie('P8')])],
+      [firstLoad, zombie('P3'), stoppedTwice('P3'), clock('P3', HOUR_MS), clock('P6', -2 * HOUR_MS), ...allFaults<Case>([stoppedTwice('P1'), stoppedTwice('P6'), clock('P1', -HOUR_MS)])],
+      [firstLoad, ended('terminate', 'P6'), ended('cancel', 'P3'), paused('P4'), ...allFaults<Case>((['P0', 'P1', 'P3', 'P4', 'P5', 'P7', 'P8'] as const).flatMap((phase) => [ended('terminate', phase), ended('cancel', phase), paused(phase)]))],
+    ];
+    testLanes(lanes, async () => FaultRun.start({ engine, source: await engine.shared() }));
+  });
+}
