@@ -105,6 +105,19 @@ describeTimeSkipping('a window of polls', () => {
     expect(activities.argumentsOf('endSource')).toEqual([expect.objectContaining({ status: 'skipped' })]);
   });
 
+  test('polls that find the breaker still open write that down once', async () => {
+    const answers: ('open' | 'news' | 'over')[] = ['open', 'open', 'open', 'news', 'open', 'over'];
+    const activities = new RecordedActivities({
+      checkSource: async ({ poll }) => {
+        if (answers[poll] === 'open') throw failure('source.breaker_open');
+        return { ...checked([]), over: answers[poll] === 'over' };
+      },
+    });
+    await withWorker(environment, activities.all, async () => ended(await start(LONG)).catch(() => undefined));
+    expect(activities.argumentsOf('checkSource')).toHaveLength(6);
+    expect(activities.argumentsOf('endSource').map(({ poll }) => poll)).toEqual([0, 4]);
+  });
+
   test('sync now polls at once', async () => {
     const activities = new RecordedActivities({ checkSource: async () => checked([]) });
     await withWorker(environment, activities.all, async () => {
