@@ -4,6 +4,7 @@
  */
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column } from '../../schemas/table.ts';
+import { isOnCalendar } from '../calendar.ts';
 import type { SliceBounds, SliceRead, StreamRead } from '../connector.ts';
 import { cellText } from './dialect.ts';
 import { all, compare } from './range.ts';
@@ -19,7 +20,7 @@ const MIDNIGHT = ' 00:00:00';
 function boundOf(stream: StreamRead, cursor: Column, value: string): string {
   const timestamp = cursor.order === 'time' && cursor.nativeType !== 'DATE';
   const shape = timestamp ? TIME : cursor.order === 'time' ? DATE : NUMBER;
-  if (shape.test(value)) return timestamp && DATE.test(value) ? value + MIDNIGHT : value;
+  if (shape.test(value) && (cursor.order !== 'time' || isOnCalendar(value))) return timestamp && DATE.test(value) ? value + MIDNIGHT : value;
   throw new TidemarkError('usage.invalid', `A bound is no value of the cursor ${cursor.name} of ${stream.table.schema}.${stream.table.name}, which is ${cursor.nativeType}.`, {
     hint: 'Write a time as 2026-01-31 or 2026-01-31 08:00:00, a number with its digits only.',
   });

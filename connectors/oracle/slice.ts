@@ -1,5 +1,6 @@
 /** A slice of a backfill: rows by a half-open range of cursor values, whatever the watermark. */
 import { TidemarkError } from '../../schemas/errors.ts';
+import { isOnCalendar } from '../calendar.ts';
 import type { SliceBounds, SliceRead, StreamRead } from '../connector.ts';
 import { Binds } from './binds.ts';
 import type { OracleClient } from './client.ts';
@@ -17,7 +18,7 @@ const tableName = (stream: StreamRead): string => `table ${stream.table.schema}.
 
 function boundOf(stream: StreamRead, cursor: OrderColumn, value: string): string {
   const shape = !isTime(cursor.kind) ? NUMBER : cursor.kind === 'date' ? SECONDS : TIME;
-  if (shape.test(value)) return isTime(cursor.kind) && DATE.test(value) ? `${value} 00:00:00` : value;
+  if (shape.test(value) && (!isTime(cursor.kind) || isOnCalendar(value))) return isTime(cursor.kind) && DATE.test(value) ? `${value} 00:00:00` : value;
   throw new TidemarkError('usage.invalid', `${tableName(stream)}: a bound is no value of the cursor ${cursor.name}.`, {
     hint: 'Write a time as 2026-01-31 or 2026-01-31 08:00:00, a number with its digits only.',
   });

@@ -5,6 +5,7 @@
 import type { SourceSession } from '../../connectors/connector.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { freePort } from '../support/processes.ts';
+import { abilities } from './abilities.ts';
 import { badConnections } from './bad-connections.ts';
 import { readRows } from './copy-text.ts';
 import { hardTables } from './hard-tables.ts';
@@ -142,6 +143,7 @@ export function conformance(subject: Subject): void {
 
     const ground = () => ({ manifest, place, session });
     hardTables(subject, ground);
+    abilities(subject, ground);
     badConnections(ground);
   });
 }

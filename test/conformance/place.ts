@@ -28,7 +28,7 @@ export interface Place {
 }
 
 /** Tests that a connector may be excused from, by name. */
-export type Waivable = 'large value' | 'privilege';
+export type Waivable = 'large value' | 'privilege' | 'slices' | 'rows by key' | 'comparison';
 
 export interface Subject {
   readonly needs: Needs;
