@@ -24,7 +24,7 @@ export async function planParts(client: PostgresClient, stream: StreamRead, limi
   const before = await readBefore(client, relation, stream);
   try {
     const snapshot = await beginSnapshot(client, relation.where);
-    const nothing: Bounds = { top: null, low: null, futureRows: 0, outsideRows: '0' };
+    const nothing: Bounds = { top: null, last: [], low: null, futureRows: 0, outsideRows: '0' };
     const bounds = relation.order === null ? nothing : await readBounds(client, relation, relation.order, stream, before);
     const count = relation.order === null && relation.hasXmin ? await countRows(client, relation) : null;
     const parts = await cut(client, relation, limits.rowsMax, count);

@@ -124,6 +124,8 @@ export function makeMark(base: Mark | null, stream: StreamRead, relation: Relati
     scanned: base === null || from.since === null || from.anywhere !== null ? { since: snapshot.since, at: before.at, runs: [] } : base.scanned,
     outside: { fence: before.fence, rows: bounds.outsideRows },
     leaves: relation.leaves,
+    // What an empty table held last is asked for once it is filled again.
+    ...(bounds.last.length === 0 && base?.last !== undefined ? { last: base.last, file: base.file } : { last: bounds.last, file: relation.file }),
     count: null,
     versions: relation.hasXmin,
   };

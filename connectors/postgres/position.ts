@@ -32,6 +32,9 @@ const markSchema = z.strictObject({
   outside: z.strictObject({ fence: text, rows: z.string() }),
   /** OIDs of the tables that hold the rows, so that an attached partition is noticed. */
   leaves: z.string(),
+  /** `[cursor, xmin, key...]` of the last rows, and the files that held them: see `witness.ts`. Absent in positions of earlier versions. */
+  last: z.array(z.array(z.string())).optional(),
+  file: z.string().optional(),
   /** Rows, for a stream without cursor. */
   count: text,
   /** Row versions were visible: the bounds are made for them. */
@@ -120,7 +123,13 @@ function sameOrder(before: string | null, now: string): boolean {
   const bare = (type: string): string => type.replace(/\(\d+\)/, '');
   if (before === null || before === now) return before !== null;
   if (bare(before) === bare(now) && /^character varying|^numeric/.test(now)) return true;
+  if (bare(before) === bare(now) && now.startsWith('timestamp') && fractionOf(before) <= fractionOf(now)) return true;
   return WIDENINGS.some((group) => group.has(before) && group.has(now));
+}
+
+/** Digits of a fraction of a second. */
+function fractionOf(type: string): number {
+  return Number(/\((\d+)\)/.exec(type)?.[1] ?? '6');
 }
 
 /** ISO 8601 for time cursors, else the text itself. */

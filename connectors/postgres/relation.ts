@@ -31,6 +31,8 @@ export interface Relation extends PositionOwner {
   readonly subscribed: boolean;
   readonly bytes: number;
   readonly leaves: string;
+  /** Files of the leaves: others after a truncate or a rewrite. */
+  readonly file: string;
   readonly order: OrderedColumn | null;
   /** Empty where it can't be used for paging: keyless, or a key column may be NULL. */
   readonly key: readonly OrderedColumn[];
@@ -43,6 +45,7 @@ const RELATION = `WITH RECURSIVE tree(oid) AS (SELECT c.oid FROM pg_class c JOIN
   leaf AS (SELECT l.oid, l.relkind, am.amname FROM tree JOIN pg_class l ON l.oid = tree.oid LEFT JOIN pg_am am ON am.oid = l.relam WHERE l.relkind <> 'p')
   SELECT c.oid, c.relkind, has_table_privilege(c.oid, 'SELECT') AS whole,
     (SELECT coalesce(string_agg(oid::text, ',' ORDER BY oid), '') FROM leaf) AS leaves,
+    (SELECT coalesce(string_agg(pg_relation_filenode(oid)::text, ',' ORDER BY oid), '') FROM leaf WHERE relkind = 'r') AS file,
     (SELECT coalesce(bool_and(relkind IN ('r', 'm') AND amname = 'heap'), true) FROM leaf) AS heap,
     (SELECT coalesce(sum(pg_relation_size(oid)), 0)::int8 FROM leaf WHERE relkind IN ('r', 'm')) AS bytes,
     EXISTS (SELECT FROM pg_subscription_rel s JOIN tree ON tree.oid = s.srrelid) AS subscribed
@@ -87,6 +90,7 @@ export async function loadRelation(client: PostgresClient, stream: StreamRead): 
     subscribed: row.subscribed === 't',
     bytes: Number(row.bytes),
     leaves: row.leaves ?? '',
+    file: row.file ?? '',
     order,
     key: keyUsable ? stream.key.map((column) => keyColumn(columns, column)) : [],
     binary: binaryPossible(stream),

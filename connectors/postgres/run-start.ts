@@ -3,6 +3,7 @@ import type { PostgresClient } from './client.ts';
 import type { Mark } from './position.ts';
 import { grows, type Relation } from './relation.ts';
 import { newRows, passedOver } from './range.ts';
+import { requireWitnesses } from './witness.ts';
 import { countOf, OUTSIDE_ROWS_MAX, outsideOrder, type Snapshot, trustMark } from './snapshot.ts';
 
 /** Tables up to this size are looked through whole in each run that follows a write anywhere on the server: some 50 ms. */
@@ -25,6 +26,7 @@ export async function startOf(client: PostgresClient, base: Mark | null, snapsho
   const everything: RunStart = { since: null, low: null, fresh: [], anywhere: null };
   if (base === null) return everything;
   const trust = trustMark(base, snapshot, relation.where);
+  await requireWitnesses(client, relation, base, trust);
   if (trust.since === null || trust.scannedSince === null || base.versions !== relation.hasXmin) return everything;
   if (!relation.hasXmin) return { ...everything, low: base.low };
   const known = new Set(base.leaves.split(','));

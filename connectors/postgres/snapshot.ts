@@ -11,6 +11,7 @@ import type { PostgresClient } from './client.ts';
 import { quoteText } from './names.ts';
 import { historyLost, type Mark } from './position.ts';
 import { literal, type OrderedColumn, type Relation } from './relation.ts';
+import { lastRows, parseLastRows } from './witness.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 
 /** Counting stops here: at so many rows outside the order the table is looked through in each run. */
@@ -55,6 +56,8 @@ export interface Snapshot {
 
 export interface Bounds {
   readonly top: string | null;
+  /** `[cursor, xmin, key...]` of the last rows. */
+  readonly last: string[][];
   readonly low: string | null;
   readonly futureRows: number;
   /** Rows that {@link outsideOrder} takes, up to {@link OUTSIDE_ROWS_MAX}. */
@@ -120,11 +123,12 @@ export async function readSnapshot(client: PostgresClient, where: string): Promi
 
 /** Upper bound of a run that starts in this snapshot, and the lower bound of the next one. */
 export async function readBounds(client: PostgresClient, relation: Relation, order: OrderedColumn, stream: StreamRead, before: Before): Promise<Bounds> {
-  const row = await client.row(relation.where, `SELECT ${topOf(relation, order, before.fence)} AS top,
+  const row = await client.row(relation.where, `SELECT ${lastRows(relation, order, withinFence(order, before.fence))} AS last,
     ${countOf(relation, beyondFence(order, before.fence) ?? 'false')} AS future, ${countOf(relation, outsideOrder(order, before.fence))} AS outside`);
-  const top = row.top ?? null;
+  const last = parseLastRows(row.last);
+  const top = last[0]?.[0] ?? null;
   const low = before.clock !== null && top !== null ? await overlapped(client, relation, order, stream, before, top) : before.top;
-  return { top, low, futureRows: Number(row.future), outsideRows: row.outside ?? '0' };
+  return { top, last, low, futureRows: Number(row.future), outsideRows: row.outside ?? '0' };
 }
 
 /** The later of two values in the cursor's own order. */
@@ -202,6 +206,8 @@ export interface Trust {
   readonly scannedSince: bigint | null;
   /** The server restarted: look at the whole table once. */
   readonly restarted: boolean;
+  /** Another timeline took over. */
+  readonly forked: boolean;
 }
 
 /**
@@ -223,5 +229,5 @@ export function trustMark(mark: Mark, snapshot: Snapshot, where: string): Trust 
     const from = restarted ? since - XIDS_LOST_MAX : since;
     return forked || now - from > XID_REACH ? null : from < 3n ? 3n : from;
   };
-  return { since: reach(BigInt(mark.since)), scannedSince: reach(BigInt(mark.scanned.since)), restarted };
+  return { since: reach(BigInt(mark.since)), scannedSince: reach(BigInt(mark.scanned.since)), restarted, forked };
 }
