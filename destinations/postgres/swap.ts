@@ -57,7 +57,7 @@ export function shrinksTooFar(swap: Pick<Swap, 'deleteCap'>, { before, past, aft
  * see the old rows until it commits. Whether so many rows may vanish was decided before, by {@link shrinksTooFar} or by a person.
  */
 export async function swapGeneration(session: Session, swap: Swap, { before, past, after }: SwapCounts): Promise<SwapResult> {
-  const same = before === after && (await retypedColumns(session, swap)).length === 0 && (await sameRows(session, swap));
+  const same = before === after && (await retypedColumns(session, swap)).length === 0 && (await sameKey(session, swap)) && (await sameRows(session, swap));
   if (same) {
     await session.query("update tidemark.ledger set unchanged = unchanged + written, written = 0 where source = $1 and stream = $2 and generation = $3", [swap.source, swap.stream, swap.building.generation]);
     await session.query(`drop table ${quoteTable(swap.building.table)}`);
@@ -154,6 +154,14 @@ async function copyGrants(session: Session, from: TableName, to: TableName): Pro
     [quoteTable(from), quoteTable(to)],
   );
   for (const row of rows) await session.query(row.statement);
+}
+
+/** The target enforces the build's key. */
+async function sameKey(session: Session, swap: Swap): Promise<boolean> {
+  const wanted = (await inspectTable(session, swap.building.table))?.uniqueKeys[0];
+  if (wanted === undefined) return true;
+  const known = (await inspectTable(session, swap.target))?.uniqueKeys ?? [];
+  return known.some((key) => key.length === wanted.length && key.every((name) => wanted.includes(name)));
 }
 
 /** Equal as multisets of rows, told by two 64-bit hash sums over the rows' text: order does not matter, every column does. */
