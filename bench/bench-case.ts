@@ -1,3 +1,4 @@
+import type { Peer } from './peers.ts';
 import type { Bench } from './servers.ts';
 
 /** What one run of Tidemark cost. */
@@ -20,6 +21,8 @@ export interface Contest {
   /** One run of what the databases can do; returns the seconds that count. */
   limit(): Promise<number>;
   tidemark(): Promise<Measured>;
+  /** One run of another tool, into a database of its own; seconds. Absent: the case is not one that others are compared in. */
+  peer?(peer: Peer): Promise<number>;
   /** Throws where the two did not leave the same rows. */
   verify(): Promise<void>;
   /** Ends what the contest started and drops what it filled. */

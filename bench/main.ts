@@ -2,10 +2,11 @@
 import runEnd from '../test/support/run-end.js';
 import runStart from '../test/support/run-start.js';
 import { releaseAll } from '../test/support/release.ts';
-import type { BenchCase } from './bench-case.ts';
+import type { BenchCase, Contest } from './bench-case.ts';
 import { fleetLines, runFleet, type FleetResult } from './fleet/fleet.ts';
 import { readOptions, type BenchOptions } from './options.ts';
-import { commit, keep, line, machine, summarize, type CaseResult } from './report.ts';
+import { findPeers, type Peer } from './peers.ts';
+import { commit, keep, line, machine, summarize, type CaseResult, type PeerResult } from './report.ts';
 import { runScaleOut, SCALE_OUT_ROWS, scaleOutLines, type ScaleOutResult } from './scale-out.ts';
 import { Bench } from './servers.ts';
 
@@ -14,10 +15,11 @@ const EXIT_USAGE = 2;
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-async function runCase(benchCase: BenchCase, bench: Bench, rows: number, rounds: number): Promise<CaseResult> {
+async function runCase(benchCase: BenchCase, bench: Bench, rows: number, rounds: number, peers: readonly Peer[]): Promise<CaseResult> {
   say(`${benchCase.name}: preparing ${rows.toLocaleString('en')} rows`);
   const contest = await benchCase.prepare(bench, rows);
   const measured: CaseResult['rounds'][number][] = [];
+  let others: readonly PeerResult[] = [];
   try {
     for (let round = 1; round <= rounds; round += 1) {
       const limit = await contest.limit();
@@ -26,19 +28,33 @@ async function runCase(benchCase: BenchCase, bench: Bench, rows: number, rounds:
       say(`${benchCase.name} ${round}/${rounds}: limit ${limit.toFixed(2)} s, Tidemark ${tidemark.seconds.toFixed(2)} s`);
       measured.push({ limit, tidemark });
     }
+    others = await runPeers(contest, peers);
   } finally {
     await contest.close();
   }
-  return summarize(benchCase, rows, measured);
+  return summarize(benchCase, rows, measured, others);
 }
 
-async function main({ cases, studies, fleet, rows, rounds, json }: BenchOptions): Promise<void> {
+/** Each once: their seconds are many times the limit's. */
+async function runPeers(contest: Contest, peers: readonly Peer[]): Promise<readonly PeerResult[]> {
+  const results: PeerResult[] = [];
+  for (const peer of contest.peer === undefined ? [] : peers) {
+    const seconds = await contest.peer!(peer);
+    say(`${peer.name} ${peer.version}: ${seconds.toFixed(2)} s`);
+    results.push({ name: peer.name, version: peer.version, seconds });
+  }
+  return results;
+}
+
+async function main({ cases, studies, fleet, rows, rounds, json, peers }: BenchOptions): Promise<void> {
   const document = { date: new Date().toISOString(), commit: commit(), machine: machine(), results: [] as CaseResult[], fleet: null as FleetResult | null, scaleOut: null as ScaleOutResult | null };
   await runStart();
   try {
     const bench = new Bench();
+    const others = peers ? findPeers() : [];
+    if (peers && others.length === 0) say('neither sling nor dlt is installed: no peers');
     for (const benchCase of cases) {
-      const result = await runCase(benchCase, bench, rows ?? benchCase.rows, rounds);
+      const result = await runCase(benchCase, bench, rows ?? benchCase.rows, rounds, others);
       document.results.push(result);
       if (!json) process.stdout.write(`${line(result)}\n\n`);
     }

@@ -26,11 +26,18 @@ export interface CaseResult {
   readonly bytes: number;
   readonly historyEvents: number;
   readonly eventsPerMillionRows: number | null;
+  readonly peers: readonly PeerResult[];
   readonly rounds: readonly { readonly limit: number; readonly tidemark: Measured }[];
 }
 
+export interface PeerResult {
+  readonly name: string;
+  readonly version: string;
+  readonly seconds: number;
+}
+
 /** Sums the rounds up. Each round is one pair, run one after the other, and gives one ratio: load of the machine that comes and goes meets both. */
-export function summarize(benchCase: BenchCase, rows: number, rounds: CaseResult['rounds']): CaseResult {
+export function summarize(benchCase: BenchCase, rows: number, rounds: CaseResult['rounds'], peers: readonly PeerResult[]): CaseResult {
   const of = (field: (measured: Measured) => number): Spread => spread(rounds.map(({ tidemark }) => field(tidemark)));
   const seconds = of((measured) => measured.seconds);
   const value = spread(rounds.map((round) => valueOf(benchCase.bound, round)));
@@ -53,6 +60,7 @@ export function summarize(benchCase: BenchCase, rows: number, rounds: CaseResult
     bytes: of((measured) => measured.bytes).median,
     historyEvents: events,
     eventsPerMillionRows: copied === 0 ? null : (events * MILLION) / copied,
+    peers,
     rounds,
   };
 }
@@ -107,5 +115,6 @@ export function line(result: CaseResult): string {
     `  limit ${range(result.limitSeconds)} s, Tidemark ${range(result.seconds)} s${result.runSeconds === null ? '' : `, the run itself ${range(result.runSeconds)} s`}, ${result.rowsPerSecond.toLocaleString('en')} rows/s`,
     `  CPU: worker ${range(result.workerCpuSeconds)} s, Temporal ${range(result.temporalCpuSeconds)} s; worker's peak ${result.workerPeakMib.max.toFixed(0)} MiB`,
     `  ${result.bytes.toLocaleString('en')} bytes, ${result.historyEvents} events${result.eventsPerMillionRows === null ? '' : `, ${result.eventsPerMillionRows.toFixed(1)} for each million rows`}`,
+    ...result.peers.map((peer) => `  ${peer.name} ${peer.version}: ${two(peer.seconds)} s, ${two(peer.seconds / result.limitSeconds.median)} × the limit`),
   ].join('\n');
 }

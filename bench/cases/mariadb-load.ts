@@ -43,6 +43,14 @@ export const mariadbLoad: BenchCase = {
         await dropDatabase(into);
         return measured;
       },
+      async peer(peer) {
+        const into = await newDatabase(destination, 'peer');
+        const seconds = await peer.load({ from: `mysql://${user}:${password}@${host}:${port}/${source.name}`, schema: source.name, table: 'lineitem', into: into.url });
+        const loaded = await into.value('SELECT count(*) FROM peer.lineitem');
+        if (loaded !== String(rows)) throw new Error(`${peer.name} loaded ${loaded} of ${rows} rows`);
+        await dropDatabase(into);
+        return seconds;
+      },
       async verify() {
         if (content !== expected) throw new Error(`the target has ${content}, the source has ${expected}`);
       },
