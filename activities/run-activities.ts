@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { findSource, listStreams, markChecked, setPaused, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
-import { parksAll, settleParking, withLastGood } from '../destinations/postgres/parking.ts';
+import { settleParking, statusWithSource, withLastGood } from '../destinations/postgres/parking.ts';
 import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
+import { listScansToRun, NO_SCAN } from '../pipeline/deletes/due.ts';
 import { withSource, type Engine } from '../pipeline/engine.ts';
 import { pollStreams } from '../pipeline/poll.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
@@ -76,10 +77,10 @@ export function createRunActivities(deps: RunActivityDeps) {
         const streams = await chosenStreams(engine, request);
         await engine.destination.transaction('closing a run', async (session) => {
           for (const stream of streams) {
-            const status = stream.settings.enabled ? request.status : 'disabled';
+            const status = stream.settings.enabled ? statusWithSource(request) : 'disabled';
             const error = status === 'disabled' ? null : await withLastGood(session, request.source, stream.stream, request.error);
             await beginStream(session, request.runId, request.source, stream.stream, stream.target, stream.settings.mode);
-            if (parksAll(request.error, status)) await settleParking(session, { ...request, stream: stream.stream, status, error });
+            if (status === 'parked') await settleParking(session, { ...request, stream: stream.stream, status, error });
             await endStream(session, { ...request, stream: stream.stream, status, error, notes: [] });
           }
         });
@@ -125,7 +126,7 @@ async function askForTurn(session: Session, request: RunRequest): Promise<string
 }
 
 function sameScope(a: RunScope, b: RunScope): boolean {
-  return a.full === b.full && a.kind === b.kind && JSON.stringify(a.streams) === JSON.stringify(b.streams);
+  return a.full === b.full && (a.detectDeletes ?? false) === (b.detectDeletes ?? false) && a.kind === b.kind && JSON.stringify(a.streams) === JSON.stringify(b.streams);
 }
 
 async function tryActivate(engine: Engine, request: RunRequest): Promise<boolean> {
@@ -195,7 +196,8 @@ async function checkSource(deps: RunActivityDeps, request: CheckRequest, signal:
   const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
   const asked = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open, request.poll === 0), 'sync');
   // A stream that was parked is run even where there is nothing new: only a run that completes tells that its trouble is over.
-  const changed = streams.filter((stream) => asked.includes(stream.stream) || (open.includes(stream.stream) && (stream.resumes || stream.parked !== null))).map((stream) => stream.stream);
+  const scans = await engine.destination.session('looking for due scans', (session) => listScansToRun(session, request.source, streams, request.scope.detectDeletes === true));
+  const changed = streams.filter((stream) => asked.includes(stream.stream) || (open.includes(stream.stream) && (stream.resumes || stream.parked !== null || scans.includes(stream.stream)))).map((stream) => stream.stream);
   const complete = open.filter((stream) => !changed.includes(stream));
   await settle(engine, request, streams, held, complete);
   const waiting = request.trigger === 'window' ? await engine.destination.session('looking for a waiting run', (session) => listWaitingRuns(session, request.source)) : [];
@@ -233,7 +235,8 @@ async function settle(engine: Engine, request: CheckRequest, streams: readonly C
       const end: Hold | null = held.get(stream.stream) ?? (complete.includes(stream.stream) ? { status: 'completed', error: null } : null);
       if (end === null) continue;
       await beginStream(session, request.runId, request.source, stream.stream, stream.target, stream.settings.mode);
-      await endStream(session, { runId: request.runId, source: request.source, stream: stream.stream, ...end, notes: [] });
+      const notes = request.scope.detectDeletes === true && stream.settings.deletes?.detect !== 'scan' ? [NO_SCAN] : [];
+      await endStream(session, { runId: request.runId, source: request.source, stream: stream.stream, ...end, notes });
     }
   });
 }

@@ -6,6 +6,8 @@ import type { Counts } from '../destinations/postgres/ledger.ts';
 import { beginStream, endStream, nameTarget } from '../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../pipeline/build.ts';
 import { copyPart, type CopiedPart } from '../pipeline/copy-part.ts';
+import { decideScan, type ScanDecision } from '../pipeline/deletes/due.ts';
+import { scanDeletes, type ScanResult, type ScanStep } from '../pipeline/deletes/scan.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { extractBatch, type Extracted } from '../pipeline/extract.ts';
 import { loadBatch } from '../pipeline/load.ts';
@@ -32,7 +34,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
   const { engine } = deps;
   return {
     /** Looks at source and target and decides what the run does; see {@link prepareStream}. */
-    async prepareStream(request: StreamRef & { readonly full: boolean }): Promise<Prepared> {
+    async prepareStream(request: StreamRef & { readonly full: boolean; readonly detectDeletes?: boolean }): Promise<Prepared & ScanDecision> {
       return asActivity(async (signal) => {
         const stream = await requireStream(engine, request.source, request.stream);
         await engine.destination.session('opening a stream', (session) => beginStream(session, request.runId, request.source, request.stream, stream.target, stream.settings.mode));
@@ -40,7 +42,8 @@ export function createStreamActivities(deps: StreamActivityDeps) {
         const prepared = await prepareStream(engine, request, await deps.capabilitiesOf(request.source), deps.partRowsMax, signal);
         const plan = await loadPlan(engine, request.source, request.stream);
         await engine.destination.session('naming the target', (session) => nameTarget(session, request.runId, request.source, request.stream, formatTableName(plan.target)));
-        return prepared;
+        const decided = await engine.destination.session('looking for a due scan', (session) => decideScan(session, plan, prepared, request.detectDeletes === true));
+        return { ...prepared, ...decided };
       });
     },
 
@@ -83,6 +86,14 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     /** Swaps the generation in, together with the watermark. */
     async finishBuild(request: StreamRef & { readonly generation: number }): Promise<'swapped' | 'unchanged'> {
       return asActivity(() => finishBuild(engine, request.source, request.stream, request.generation, request.runId));
+    },
+
+    /** Looks for rows that are deleted at the source, and deletes them in the target; see {@link scanDeletes}. */
+    async scanDeletes(step: ScanStep): Promise<ScanResult & Attempted> {
+      return asCountedActivity(async (signal, onProgress) => {
+        await requireOpenWindow(engine, step);
+        return scanDeletes(engine, step, signal, onProgress);
+      });
     },
 
     /** Closes the stream's row of the run; parks the stream where a person is needed, and takes that back where it went well. Rows past their time go before. */

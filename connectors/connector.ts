@@ -203,6 +203,12 @@ export interface SourceSession {
   readonly comparison?: SourceComparison;
 
   /**
+   * Fingerprint of what a read of the whole stream looks through: the table or view and its definition, policies on rows, the user. Where it changes,
+   * rows that are missing may only be hidden. No name and no text of the source can be told from it. Absent: the source can't tell.
+   */
+  scanScope?(stream: StreamRead): Promise<string>;
+
+  /**
    * The rows of these keys, in a snapshot of its own; a key that is not there has no row. Values are one text for each of `stream.key`, as the
    * target prints them in JSON. At most a few thousand keys at once. Absent: the whole table is read instead.
    */

@@ -17,3 +17,14 @@ export async function chooseSources(destination: Destination, named: readonly st
   if (having.length === 0) throw new TidemarkError('usage.unknown_stream', `No stream ${stream} is in the catalog.`, { hint: `Streams: ${streams.filter((each) => chosen.includes(each.source)).map((each) => each.stream).join(', ')}.` });
   return having;
 }
+
+/** Throws `usage.invalid` where a stream that was named does not look for deletes by a scan. */
+export async function requireScanned(destination: Destination, sources: readonly string[], stream: string): Promise<void> {
+  const streams = await destination.session('reading the catalog', (session) => listStreams(session, null));
+  const named = streams.filter((each) => sources.includes(each.source) && each.stream === stream);
+  if (named.some((each) => each.settings.deletes?.detect === 'scan')) return;
+  const tombstone = named.some((each) => each.settings.deletes?.detect === 'tombstone');
+  throw new TidemarkError('usage.invalid', `Stream ${stream} does not look for deletes by a scan.`, {
+    hint: tombstone ? 'Its tombstones arrive with every sync: leave --detect-deletes out.' : 'Write deletes: { detect: scan } in the stream and run tidemark apply.',
+  });
+}

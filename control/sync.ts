@@ -15,6 +15,8 @@ export interface SyncCommand {
   /** Null: all streams. */
   readonly streams: readonly string[] | null;
   readonly full: boolean;
+  /** Scans for deleted rows, whether one is due or not. Default: false. */
+  readonly detectDeletes?: boolean;
 }
 
 /** A run that was started: which workflow to look at, and which run to read the results of. */
@@ -28,7 +30,7 @@ export interface StartedSync {
 export async function startSyncs(client: Client, command: SyncCommand): Promise<StartedSync[]> {
   return Promise.all(
     command.sources.map(async (source) => {
-      const input: SyncInput = { source, streams: command.streams === null ? null : [...command.streams], full: command.full };
+      const input: SyncInput = { source, streams: command.streams === null ? null : [...command.streams], full: command.full, ...(command.detectDeletes === true ? { detectDeletes: true } : {}) };
       const workflowId = `sync/${source}/${randomUUID().slice(0, 8)}`;
       const handle = await client.workflow.start('syncSource', { workflowId, taskQueue: MAIN_QUEUE, args: [input], staticSummary: `sync ${source}` });
       return { source, runId: handle.firstExecutionRunId, workflowId };

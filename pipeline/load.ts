@@ -73,7 +73,7 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
   const marks = merge.marked ? await stageCounts(session, stage.table) : { rejected: 0, superseded: 0 };
   const scope = retentionScope(plan, into.table, open.runId);
   if (scope !== null) await deleteOvertaken(session, merge, scope);
-  const { written, older, deleted } = await mergeWithDeletes(session, plan, merge, { runId: open.runId, ...into });
+  const { written, older, deleted } = await mergeWithDeletes(session, plan, merge, { runId: open.runId, slice: slice !== undefined, ...into });
   await faultPoint('P5');
   if (marks.rejected > 0) await quarantineStage(session, merge, open.source, open.stream);
   const { rejected } = marks;

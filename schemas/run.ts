@@ -12,6 +12,8 @@ export interface RunScope {
   readonly streams: readonly string[] | null;
   /** Builds a new generation of each. */
   readonly full: boolean;
+  /** Scans for deleted rows, whether one is due or not. Absent: only where one is due. */
+  readonly detectDeletes?: boolean;
   /** Absent: a sync. */
   readonly kind?: 'reconcile';
 }

@@ -17,6 +17,7 @@ import {
 import type { Activities } from '../activities/activities.ts';
 import type { CheckedSource, RunSummary } from '../activities/messages.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
+import type { RunScope } from '../schemas/run.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
 import { BOOKKEEPING, POLL, QUESTION, STREAMS_IN_FLIGHT, TURN } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
@@ -88,11 +89,11 @@ class SourceRun {
 
   /** Waits until this run is its source's only one. Returns the id of the run that it shares, or null. */
   async takeTurn(): Promise<string | null> {
-    const { source, trigger, streams, full } = this.#request;
+    const { source, trigger } = this.#request;
     const { workflowId, runId: workflowRunId } = workflowInfo();
     this.#enter('waiting');
     for (;;) {
-      const turn = await turns.takeTurn({ runId: this.runId, source, trigger, scope: { streams, full }, workflowId, workflowRunId });
+      const turn = await turns.takeTurn({ runId: this.runId, source, trigger, scope: this.#scope(), workflowId, workflowRunId });
       if (turn.state === 'active') return null;
       if (turn.state === 'shared') {
         while (!(await turns.awaitRun(turn.runId)));
@@ -123,9 +124,9 @@ class SourceRun {
 
   /** One look at the source, and a child workflow for each stream that may have something new. False where the window is over before its time. */
   async pass(): Promise<boolean> {
-    const { source, streams, full, trigger } = this.#request;
+    const { source, trigger } = this.#request;
     this.#enter('polling');
-    const request = { runId: this.runId, source, trigger, scope: { streams, full }, poll: this.#polls++, everySeconds: this.#request.everySeconds };
+    const request = { runId: this.runId, source, trigger, scope: this.#scope(), poll: this.#polls++, everySeconds: this.#request.everySeconds };
     let checked: CheckedSource;
     try {
       checked = await (trigger === 'window' ? poll : question).checkSource(request);
@@ -149,13 +150,13 @@ class SourceRun {
 
   /** One stream's trouble is its own: its child has written it down, and its neighbours go on. */
   async #syncOne(stream: string, pollNumber: number, checked: CheckedSource): Promise<void> {
-    const { source, full } = this.#request;
+    const { source, full, detectDeletes } = this.#request;
     this.#running.add(stream);
     this.#show();
     try {
       await executeChild(syncStream, {
         workflowId: `${workflowInfo().workflowId}/${pollNumber}/${stream}`,
-        args: [{ runId: this.runId, source, stream, full, poll: pollNumber, queue: checked.queue, priority: checked.priority }],
+        args: [{ runId: this.runId, source, stream, full, ...(detectDeletes ? { detectDeletes } : {}), poll: pollNumber, queue: checked.queue, priority: checked.priority }],
         staticSummary: `${source} ${stream}`.slice(0, 200),
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
         priority: { priorityKey: checked.priority },
@@ -166,6 +167,11 @@ class SourceRun {
       this.#running.delete(stream);
       this.#show();
     }
+  }
+
+  #scope(): RunScope {
+    const { streams, full, detectDeletes } = this.#request;
+    return { streams, full, ...(detectDeletes ? { detectDeletes } : {}) };
   }
 
   async end(status: RunSummary['status'] | null): Promise<RunSummary> {

@@ -12,6 +12,8 @@ export interface SyncStreamInput {
   readonly source: string;
   readonly stream: string;
   readonly full: boolean;
+  /** Ends with a scan for deleted rows, whether one is due or not. */
+  readonly detectDeletes?: boolean;
   /** Which poll of the run this is: batches of different polls are different batches. */
   readonly poll: number;
   /** Task queue of the source's activities. */
@@ -88,7 +90,9 @@ class StreamSync {
     for (let altered = 0; ; altered++) {
       const prepared = await this.#prepare();
       try {
-        return await (prepared.action === 'increment' ? this.#increments(prepared.generation, 'i') : this.#build(prepared));
+        const status = await (prepared.action === 'increment' ? this.#increments(prepared.generation, 'i') : this.#build(prepared));
+        if (status === 'completed' && prepared.scan === true) await this.#scan();
+        return status;
       } catch (failure) {
         if (!wantsNewPlan(failure) || altered === NEW_PLANS_MAX || !patched('new-plan')) throw failure;
         this.#show('preparing again: the table was altered');
@@ -97,10 +101,19 @@ class StreamSync {
   }
 
   async #prepare(): ReturnType<Activities['prepareStream']> {
-    const { runId, source, stream, full } = this.#input;
-    const prepared = await this.#question.prepareStream({ runId, source, stream, full: full && this.#input.chapter === undefined });
+    const { runId, source, stream, full, detectDeletes } = this.#input;
+    const prepared = await this.#question.prepareStream({ runId, source, stream, full: full && this.#input.chapter === undefined, ...(detectDeletes === true ? { detectDeletes } : {}) });
     this.#notes = prepared.notes;
     return prepared;
+  }
+
+  /** All that the source had is in the target: what the target has beyond that is deleted at the source. */
+  async #scan(): Promise<void> {
+    this.#show('scanning for deleted rows');
+    const { deleted, bytes, notes, ...attempted } = await this.#wholeBatch((step) => this.#batch.scanDeletes.executeWithOptions({ ...this.#options(BATCH), summary: 'scan for deleted rows' }, [this.#ref(step)]), 'd');
+    this.#spend(attempted);
+    this.#notes = [...this.#notes, ...notes];
+    if (deleted > 0) this.#add({ ...NO_COUNTS, batches: 1, read: deleted, deleted, bytes });
   }
 
   async end(status: StreamStatus, error: ErrorInfo | null): Promise<void> {

@@ -9,6 +9,7 @@ interface SyncOptions {
   readonly all?: boolean;
   readonly stream?: string;
   readonly full?: boolean;
+  readonly detectDeletes?: boolean;
   readonly detach?: boolean;
 }
 
@@ -20,20 +21,22 @@ export const register: Register = (program, context) => {
     .option('--all', 'all sources')
     .option('--stream <name>', 'only this stream')
     .option('--full', 'build a new generation of each target')
+    .option('--detect-deletes', 'look for deleted rows now, in streams with deletes: { detect: scan }')
     .option('--detach', 'start and do not wait')
     .action(async (sources: string[], options: SyncOptions) => {
       const { withTemporalAndDestination } = await import('../../control/open.ts');
       const place = await placeOf(context);
       const began = performance.now();
       await withTemporalAndDestination(place, async (temporal, destination) => {
-        const { chooseSources } = await import('../../control/choose-sources.ts');
+        const { chooseSources, requireScanned } = await import('../../control/choose-sources.ts');
         const { startSyncs } = await import('../../control/sync.ts');
         const { changedSources } = await import('../../control/drift.ts');
         const { requireWorker } = await import('../../control/workers.ts');
         await warnIfChanged(context, await changedSources(place, destination));
         const chosen = await chooseSources(destination, sources, options.stream ?? null);
+        if (options.detectDeletes === true && options.stream !== undefined) await requireScanned(destination, chosen, options.stream);
         await requireWorker(temporal);
-        const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true });
+        const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true, detectDeletes: options.detectDeletes === true });
         if (options.detach === true) return printDetached(context, started);
         await awaitRuns(context, temporal.client, destination, started, began);
       });

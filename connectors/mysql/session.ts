@@ -11,6 +11,7 @@ import { readIncremental } from './incremental.ts';
 import { poll } from './poll.ts';
 import { beginRowDigest, openKeys, openRowDigestKeys, planRowDigest } from './row-digest.ts';
 import type { RowStream } from './row-stream.ts';
+import { readScanScope } from './scope.ts';
 import { readSlice } from './slice.ts';
 import { readServer } from './server.ts';
 import { createSource, type Source } from './source.ts';
@@ -74,6 +75,10 @@ class MysqlSession implements SourceSession {
       requireText(format);
       return readSlice(this.#source, stream, range);
     });
+  }
+
+  scanScope(stream: StreamRead): Promise<string> {
+    return this.#guarded(() => readScanScope(this.#connection, stream));
   }
 
   readKeys(stream: StreamRead, keys: readonly (readonly string[])[], format: RowFormat): Promise<RowRead> {

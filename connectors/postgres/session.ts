@@ -10,6 +10,7 @@ import { beginDigest, openDigestedKeys, openKeys, planDigest } from './digest.ts
 import { openPart, planParts } from './full.ts';
 import { openBatch } from './incremental.ts';
 import { mayHaveNew } from './poll.ts';
+import { readScanScope } from './scope.ts';
 import { openSlice } from './slice.ts';
 import { readServerFacts } from './server-facts.ts';
 
@@ -92,6 +93,11 @@ export class PostgresSession implements SourceSession {
       return read;
     },
   };
+
+  async scanScope(stream: StreamRead): Promise<string> {
+    await this.#free;
+    return readScanScope(this.#client, stream);
+  }
 
   async readSlice(stream: StreamRead, range: SliceBounds, format: RowFormat): Promise<SliceRead> {
     await this.#free;

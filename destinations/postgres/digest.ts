@@ -40,6 +40,11 @@ const EXPRESSIONS: Readonly<Record<Form, (column: string) => string>> = {
 /** Settings that change how values are printed within a record; those of every session of ours are set already. */
 const PINNED = "set local bytea_output = 'hex'; set local extra_float_digits = 3; set local xmloption = 'content'; set local lc_monetary = 'C'; set local DateStyle = 'ISO, MDY'";
 
+/** The same within the caller's transaction. */
+export async function pinValues(session: Session): Promise<void> {
+  await session.query(PINNED);
+}
+
 /** A transaction in which values print as they do at a source; `repeatable read`: several looks see the same rows. */
 export async function beginComparison(session: Session, isolation: 'repeatable read' | 'read committed' = 'repeatable read'): Promise<void> {
   await session.query(`begin isolation level ${isolation}`);

@@ -6,13 +6,15 @@ import { mergeStage, type Merge, type Merged } from '../../destinations/postgres
 import { REJECT_COLUMN, SUPERSEDED_COLUMN } from '../../destinations/postgres/stage.ts';
 import type { Session } from '../../destinations/postgres/session.ts';
 import type { StreamPlan } from '../stream-plan.ts';
-import { guardDeletes, useDeleteApproval } from './delete-cap.ts';
+import { closeRequests, guardDeletes, useDeleteApproval } from './delete-cap.ts';
 
 export interface DeletingBatch {
   readonly runId: string;
   readonly generation: number;
   /** Readers do not see the generation yet: its swap has a cap of its own. */
   readonly building: boolean;
+  /** A slice of a backfill, beside the live batches. */
+  readonly slice: boolean;
 }
 
 /** Like `mergeStage`. Throws `DeletesNotApproved` before anything is written where tombstones would delete too many rows. */
@@ -23,6 +25,7 @@ export async function mergeWithDeletes(session: Session, plan: StreamPlan, merge
   const merged = await mergeStage(session, merge, gone);
   if (merge.deletes?.apply === 'hard' && merge.key.length > 0) await keepTombstoned(session, plan, merge);
   await useDeleteApproval(session, approval, merge.batch);
+  if (!batch.building && !batch.slice) await closeRequests(session, plan, 'tombstone');
   if (merged.deleted > 0 && !batch.building) await tellDeletes(session, plan, { batch: merge.batch, detect: 'tombstone', deleted: merged.deleted });
   return merged;
 }

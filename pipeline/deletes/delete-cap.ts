@@ -67,6 +67,11 @@ export async function useDeleteApproval(session: Session, approval: Approval | n
   await session.query("update tidemark.approval set facts = facts || jsonb_build_object('batch', $2::bigint) where tidemark.approval.id = $1", [approval.id, batch]);
 }
 
+/** Nothing waits any more: what an open request was about has come through without it, or is not there any more. */
+export async function closeRequests(session: Session, plan: StreamPlan, by: Deletion['by']): Promise<void> {
+  await session.query("update tidemark.approval set state = 'outdated' where source = $1 and stream = $2 and action = 'delete' and state in ('pending', 'approved') and fingerprint like $3", [plan.source, plan.stream, `${by} %`]);
+}
+
 /** Writes the request and returns it with the error that says what to do next. Idempotent. */
 export async function askToDelete(destination: Destination, { request }: DeletesNotApproved, alsoThen: (session: Session, approval: Approval) => Promise<void> = async () => undefined): Promise<{ readonly approval: Approval; readonly error: TidemarkError }> {
   const approval = await destination.transaction('asking for a decision', async (session) => {

@@ -115,7 +115,7 @@ async function merge(session: Session, { comparison, step, generation }: Attempt
   const retention = retentionOf(plan);
   if (retention !== null) await markPast(session, stage, retention);
   const marks = await stageCounts(session, stage.table);
-  const merged = await mergeWithDeletes(session, plan, into, { runId: step.runId, generation, building: false });
+  const merged = await mergeWithDeletes(session, plan, into, { runId: step.runId, generation, building: false, slice: true });
   if (marks.rejected > 0) await quarantineStage(session, into, step.source, step.stream);
   // A rejected row has lost its key, so with one of them absence is not proven.
   const absent = step.mayDelete && marks.rejected === 0 ? await deleteAbsent(session, plan.target, stage.table, plan.key, comparison.target.where, batch, touchLogOf(plan), plan.deletes?.apply === 'soft' && plan.marksDeletes === true) : 0;

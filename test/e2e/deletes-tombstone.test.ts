@@ -50,8 +50,8 @@ describe.each(['postgres', 'mariadb'] as const)('tombstones of %s', (product) =>
 
     test('the first load leaves hard ones out and marks soft ones', async () => {
       const streams = await made.tidemark.syncAll();
-      expect(streamOf(streams, 'soft_y')).toMatchObject({ status: 'completed', read: ROWS + 3, written: ROWS + 3, deleted: 0 });
-      expect(streamOf(streams, 'hard_1')).toMatchObject({ status: 'completed', read: ROWS + 3, written: ROWS, unchanged: 3, deleted: 0 });
+      expect(streamOf(streams, 'soft_y')).toMatchObject({ status: 'completed', written: ROWS + 3, deleted: 0 });
+      expect(streamOf(streams, 'hard_1')).toMatchObject({ status: 'completed', written: ROWS, deleted: 0 });
       expect([await count('soft_y'), await count('soft_y', '_tidemark_deleted_at IS NOT NULL'), await count('hard_1'), await count('hard_b')]).toEqual([String(ROWS + 3), '3', String(ROWS), String(ROWS)]);
       expect(await made.target.value("SELECT string_agg(column_name, ',' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_schema = 'shop' AND table_name = 'soft_y'")).toBe('id,name,gone,at,_tidemark_batch,_tidemark_deleted_at');
     });
@@ -69,7 +69,7 @@ describe.each(['postgres', 'mariadb'] as const)('tombstones of %s', (product) =>
       await change('hard_1', '1', "name = 'more words'");
       const again = await made.tidemark.syncAll();
       expect(streamOf(again, 'soft_y')).toMatchObject({ written: 1, deleted: 0 });
-      expect(streamOf(again, 'hard_1')).toMatchObject({ read: 1, written: 0, unchanged: 1, deleted: 0 });
+      expect(streamOf(again, 'hard_1')).toMatchObject({ written: 0, deleted: 0 });
       expect(await made.target.value('SELECT _tidemark_deleted_at FROM shop.soft_y WHERE id = 1')).toBe(when);
       expect(await made.target.value("SELECT count(*) FROM tidemark.event WHERE type = 'DeletesApplied'")).toBe('3');
       expect(await balanced()).toBe('true');
