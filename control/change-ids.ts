@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Change } from './plan.ts';
+import type { Change } from './planned-change.ts';
 
 /**
  * An id for each change: `c` and eight digits of a hash of what is changed, so that an id that was approved never means another change when the

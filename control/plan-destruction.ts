@@ -10,7 +10,7 @@ import { countPast, type Retention } from '../destinations/postgres/retention.ts
 import { inspectTable } from '../destinations/postgres/target.ts';
 import type { StreamSettings } from '../schemas/settings.ts';
 import { approveReset } from './approvals.ts';
-import type { Change } from './plan.ts';
+import type { Change } from './planned-change.ts';
 
 /** Counting the rows that would go is worth no more than this. */
 const COUNT_MAX_MS = 5_000;

@@ -1,7 +1,8 @@
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
 import { findManifest } from '../connectors/registry.ts';
+import { findOpen } from '../destinations/postgres/approvals.ts';
 import { listSources, listStreams, type CatalogSource } from '../destinations/postgres/catalog.ts';
-import type { Destination, Session } from '../destinations/postgres/destination.ts';
+import type { Destination } from '../destinations/postgres/destination.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { targetOf } from '../pipeline/stream-plan.ts';
 import { reviewStream } from '../pipeline/stream-review.ts';
@@ -10,6 +11,7 @@ import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
 import type { SourceSession } from '../connectors/connector.ts';
 import { changeIds } from './change-ids.ts';
+import type { Change, PlannedChange } from './planned-change.ts';
 import { planDestruction } from './plan-destruction.ts';
 import { settingsHash } from './drift.ts';
 import { describeSchedule } from './schedules.ts';
@@ -18,25 +20,7 @@ import { planWebhooks } from './webhooks.ts';
 /** Sources that are inspected at once: a fleet with silent hosts is planned in a few connection time-outs, not in one for each. */
 const INSPECTED_AT_ONCE = 32;
 
-/** One thing that `apply` would do. */
-export interface PlannedChange {
-  readonly id: string;
-  readonly action: string;
-  readonly object: string;
-  readonly destructive: boolean;
-  readonly detail: string;
-}
-
-/** A change with the hand that makes it. */
-export interface Change extends Omit<PlannedChange, 'id'> {
-  /** The stream that it is about. */
-  readonly stream?: string;
-  /** Unless it is approved the stream keeps its settings as applied. */
-  readonly holds?: boolean;
-  /** What its id is made of where `detail` holds more, such as a count. */
-  readonly identity?: string;
-  readonly make?: (session: Session) => Promise<void>;
-}
+export type { PlannedChange } from './planned-change.ts';
 
 export interface StreamRemark {
   readonly source: string;
@@ -97,21 +81,25 @@ async function planSource(settings: SourceSettings, known: readonly CatalogSourc
   const { capabilities } = await findManifest(settings.kind);
   const targets = settings.streams.map((stream) => formatTableName(targetOf(settings.id, stream, null, capabilities)));
   const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];
-  const destruction = destination === null ? [] : await destinationChanges(settings, targets, destination);
-  const rebuilt = destruction.filter((change) => change.action === 'rebuild_target').map((change) => change.stream);
+  const { destruction, rebuilt } = destination === null ? { destruction: [], rebuilt: [] } : await destinationChanges(settings, targets, destination);
   const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options, rebuilt);
   return { settings, hash, ...inspected, warnings: [...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
 }
 
-async function destinationChanges(settings: SourceSettings, targets: readonly string[], destination: Destination): Promise<Change[]> {
+/** `rebuilt`: streams that the next run builds from nothing, once that is approved or since it is already. */
+async function destinationChanges(settings: SourceSettings, targets: readonly string[], destination: Destination): Promise<{ readonly destruction: readonly Change[]; readonly rebuilt: readonly string[] }> {
   return destination.session('looking at what would be rewritten', async (session) => {
     const known = await listStreams(session, settings.id);
-    const changes: Change[] = [];
+    const destruction: Change[] = [];
+    const rebuilt: string[] = [];
     for (const [i, now] of settings.streams.entries()) {
       const before = known.find((each) => each.stream === now.name);
-      changes.push(...(await planDestruction(session, { source: settings.id, before, now, target: now.target === null && before?.settings.target === null ? before.target : targets[i]! })));
+      const changes = await planDestruction(session, { source: settings.id, before, now, target: now.target === null && before?.settings.target === null ? before.target : targets[i]! });
+      destruction.push(...changes);
+      const reset = await findOpen(session, { source: settings.id, stream: now.name, action: 'reset' });
+      if (reset?.state === 'approved' || changes.some((change) => change.action === 'rebuild_target')) rebuilt.push(now.name);
     }
-    return changes;
+    return { destruction, rebuilt };
   });
 }
 
@@ -135,7 +123,7 @@ function notInspected(settings: SourceSettings, targets: readonly string[], why:
   return { targets, changes: [], problems: [], warnings: settings.streams.map((stream) => ({ source: settings.id, stream: stream.name, message: `not inspected: ${why}` })) };
 }
 
-async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions, rebuilt: readonly (string | undefined)[]): Promise<Inspected> {
+async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions, rebuilt: readonly string[]): Promise<Inspected> {
   let source: SourceSession;
   try {
     source = await connectSource(settings, { ...options, onSecret: registerSecret });
@@ -150,7 +138,7 @@ async function inspect(settings: SourceSettings, targets: readonly string[], des
   }
 }
 
-async function inspectStreams(settings: SourceSettings, targets: readonly string[], source: SourceSession, destination: Destination, rebuilt: readonly (string | undefined)[]): Promise<Inspected> {
+async function inspectStreams(settings: SourceSettings, targets: readonly string[], source: SourceSession, destination: Destination, rebuilt: readonly string[]): Promise<Inspected> {
   const { capabilities } = await findManifest(settings.kind);
   const result = { targets: [...targets], changes: [] as Change[], warnings: [] as StreamRemark[], problems: [] as (ErrorInfo & { source: string; stream: string })[] };
   for (const [i, stream] of settings.streams.entries()) {
