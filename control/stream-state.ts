@@ -61,6 +61,15 @@ export function stateOf(facts: StreamFacts): StreamState {
 /** Errors that end with a decision, by the planned step that is to be decided. */
 const DECIDED_BY: Partial<Record<ErrorCode, string>> = { 'target.shrinks': 'swap', 'target.deletes_above_cap': 'delete', 'source.history_lost': 'reset' };
 
+const retryCommand = (words: string): string => `tidemark retry ${words}`;
+
+/** Where trying again changes nothing: what does. */
+const NEXT: Partial<Record<ErrorCode, (words: string) => string>> = {
+  'source.history_lost': (words) => `tidemark reset ${words}`,
+  'source.schema_changed': (words) => `tidemark sync ${words} --full`,
+  'run.schema_frozen': () => 'tidemark plan, then tidemark apply',
+};
+
 function heldState(facts: StreamFacts, held: ErrorInfo): StreamState {
   const lost = held.code === 'source.history_lost';
   const status = lost ? 'history_lost' : 'parked';
@@ -70,7 +79,7 @@ function heldState(facts: StreamFacts, held: ErrorInfo): StreamState {
   if (action !== undefined && !lost && facts.parked === null) {
     return unwell('skipped', { code: 'run.incomplete', message: 'Its last run stopped for a decision, which has been made.', hint: 'The next run carries it out.' }, `tidemark sync ${streamWords(facts)}`);
   }
-  return unwell(status, held, lost ? `tidemark reset ${streamWords(facts)}` : `tidemark retry ${streamWords(facts)}`);
+  return unwell(status, held, (NEXT[held.code] ?? retryCommand)(streamWords(facts)));
 }
 
 /** What a stream waits for a person with: parked in the catalog, or stopped together with its source in its last run. */

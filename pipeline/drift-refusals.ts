@@ -22,7 +22,7 @@ export function requireKeyAndCursor(settings: StreamSettings, table: TableShape,
 export function lostHistory(plan: StreamPlan, known: KnownShape | null): void {
   const { identity } = plan.read.table;
   if (known === null || plan.strategy === 'rebuild' || known.identity === '' || identity === '' || known.identity === identity) return;
-  throw new TidemarkError('source.history_lost', `The table of ${plan.stream} was dropped and made again since it was last read.`, { hint: `Build it anew: ${fullSync(plan)}.` });
+  throw new TidemarkError('source.history_lost', `The table of ${plan.stream} was dropped and made again since it was last read.`, { hint: `Nothing starts over by itself. Plan a rebuild with tidemark reset ${plan.source} --stream ${plan.stream}, or build the next generation at once: ${fullSync(plan)}.` });
 }
 
 export function frozen(plan: StreamPlan, what: string): TidemarkError {
