@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { emitEvent } from '../destinations/postgres/events.ts';
 import { listWatched, noteFresh, noteMissed, type WatchedStream } from '../destinations/postgres/freshness.ts';
+import type { SourceSettings } from '../schemas/settings.ts';
 import { ERROR_CODES } from '../schemas/errors.ts';
 import { nextOpening } from '../schemas/read-window.ts';
 import { lagSeconds } from './stream-state.ts';
@@ -20,6 +21,13 @@ const LOOK_EVERY_MIN_MS = 1_000;
 const LOOK_EVERY_MAX_MS = 10_000;
 /** Polls that a window may leave out before its run counts as hanging. */
 const WINDOW_POLLS_MISSED_MAX = 3;
+
+/** What `plan` says of objectives that polls can't meet. */
+export function objectiveWarnings(source: SourceSettings): { readonly source: string; readonly stream: string; readonly message: string }[] {
+  const every = source.schedule.everySeconds;
+  const rare = source.streams.filter(({ enabled, freshnessSeconds }) => enabled && freshnessSeconds !== null && every !== null && freshnessSeconds <= every);
+  return rare.map(({ name, freshnessSeconds }) => ({ source: source.id, stream: name, message: `freshness ${freshnessSeconds} s is missed between polls, which come every ${every} s` }));
+}
 
 /** Looks until the signal. Writes `FreshnessMissed` once for each miss, and `FreshnessRestored` at its end. */
 export async function watchFreshness(destination: Destination, signal: AbortSignal): Promise<void> {

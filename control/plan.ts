@@ -14,6 +14,7 @@ import { changeIds } from './change-ids.ts';
 import type { Change, PlannedChange } from './planned-change.ts';
 import { planDestruction } from './plan-destruction.ts';
 import { settingsHash } from './drift.ts';
+import { objectiveWarnings } from './freshness.ts';
 import { describeSchedule } from './schedules.ts';
 import { planWebhooks } from './webhooks.ts';
 
@@ -83,7 +84,7 @@ async function planSource(settings: SourceSettings, known: readonly CatalogSourc
   const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];
   const { destruction, rebuilt } = destination === null ? { destruction: [], rebuilt: [] } : await destinationChanges(settings, targets, destination);
   const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options, rebuilt);
-  return { settings, hash, ...inspected, warnings: [...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
+  return { settings, hash, ...inspected, warnings: [...objectiveWarnings(settings), ...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
 }
 
 /** `rebuilt`: streams that the next run builds from nothing, once that is approved or since it is already. */

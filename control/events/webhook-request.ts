@@ -78,7 +78,7 @@ function drain(response: IncomingMessage): void {
 
 /** Time-outs come out as the abort of their signal. */
 function codeOf(error: unknown): string {
-  const { code, name }: { readonly code?: unknown; readonly name?: unknown } = Object(error);
+  const { code, name } = Object(error) as { readonly code?: unknown; readonly name?: unknown };
   if (code === 'ABORT_ERR' || name === 'AbortError' || name === 'TimeoutError') return 'timeout';
   return typeof code === 'string' ? code : 'failed';
 }

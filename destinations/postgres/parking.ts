@@ -38,12 +38,13 @@ async function park(session: Session, { runId, source, stream, status }: StreamO
   if (rows[0] === undefined || rows[0].before === error.code) return;
   const { code, message, hint } = error;
   const command = `tidemark ${status === 'history_lost' ? 'reset' : 'retry'} ${streamWords({ source, stream })}`;
+  if (code === 'batch.bad_rows' || code === 'batch.rule_broken') await emitEvent(session, { type: 'BatchRejected', source, stream, data: { stopped: code, message } });
   await emitEvent(session, { type: 'StreamParked', source, stream, data: { runId, status, code, message, hint, command } });
 }
 
 /** What stops a source as a whole parks its streams only where a person has to change something; anything else is tried again by the next run. */
-export function parksAll(error: ErrorInfo, status: StreamStatus): boolean {
-  return status === 'parked' && ERROR_CODES[error.code].retry === 'permanent';
+export function statusWithSource({ error, status }: { readonly error: ErrorInfo; readonly status: StreamStatus }): StreamStatus {
+  return status === 'parked' && ERROR_CODES[error.code].retry !== 'permanent' ? 'skipped' : status;
 }
 
 /** The error of a skipped stream, with how old the data is that its target holds. */

@@ -111,7 +111,7 @@ describeWith({ postgres: true }, 'relay', () => {
     if ('url' in more) await target.query('DELETE FROM tidemark.webhook');
     await register(receiver.url, more);
     await emit('a', 1);
-    start(variables as Record<string, string>);
+    start(variables);
     await waitFor('the failure', async () => ((await stalled('a'))[0]?.['error'] === error ? true : null));
     expect(receiver.deliveries).toEqual([]);
   });
