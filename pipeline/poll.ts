@@ -63,7 +63,7 @@ async function mayHaveNews(engine: Engine, source: SourceSession, plan: StreamPl
     const seal = await loadSeal(engine, plan);
     return await source.poll(plan.read, seal.openPosition(position));
   } catch (error) {
-    if (error instanceof TidemarkError && error.retry === 'permanent') return true;
+    if (error instanceof TidemarkError && (error.retry === 'permanent' || error.code === 'source.statement_timeout')) return true;
     throw error;
   }
 }

@@ -95,7 +95,7 @@ function isShut({ breakers }: Access, connection: ConnectionName): boolean {
 /** The first connection that lets a session through. A probe that fails is no reason to fail where the next connection may do. */
 async function openFirst(deps: SourceAccessDeps, access: Access, names: readonly ConnectionName[], signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
   for (const [index, connection] of names.entries()) {
-    const pass = await passBreaker(deps, access, connection, signal);
+    const pass = isShut(access, connection) ? null : await passBreaker(deps, access, connection, signal);
     if (pass === null) continue;
     try {
       return await connectThrough(deps, access, pass, signal);
