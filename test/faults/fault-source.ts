@@ -5,7 +5,8 @@
 import { createDerby, DerbyDatabase, startDerby } from '../support/derby.ts';
 import type { Needs } from '../support/describe-with.ts';
 import { createMariadb, MariadbDatabase, restartMariadb, startMariadb } from '../support/mariadb.ts';
-import { createDatabase, PostgresDatabase, PrivatePostgres } from '../support/postgres.ts';
+import type { PostgresDatabase} from '../support/postgres.ts';
+import { createDatabase, PrivatePostgres } from '../support/postgres.ts';
 import type { RunningProcess } from '../support/processes.ts';
 import { onFileEnd } from '../support/release.ts';
 import { scratchFolder, uniqueName } from '../support/shared-server.ts';

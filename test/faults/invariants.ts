@@ -34,7 +34,8 @@ async function runFaults(target: PostgresDatabase, source: string): Promise<stri
   return wrong.map(({ run_id, written, counted }) => `run ${run_id} says ${written} rows written, its batches ${counted}`);
 }
 
-const RUNS = "SELECT count(*) FROM tidemark.run WHERE status IN ('running', 'waiting')";
+/** A schedule's window of polls runs on, and gives way when it is asked. */
+const RUNS = "SELECT count(*) FROM tidemark.run WHERE status IN ('running', 'waiting') AND trigger <> 'window'";
 const OPEN_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'tidemark%' AND xact_start IS NOT NULL";
 const WAITING_LOCKS = 'SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())';
 const BUILDING = "SELECT count(*) FROM tidemark.generation WHERE state = 'building'";

@@ -2,7 +2,7 @@
  * Cases that mostly wait (for Temporal to give up a dead worker, for a server to come back) run side by side in lanes; the cases of one
  * lane follow each other on one stream. Each case is a jest test of its own.
  */
-import { FaultRun } from './fault-run.ts';
+import type { FaultRun } from './fault-run.ts';
 
 export interface Case {
   readonly name: string;

@@ -7,7 +7,7 @@ import { createDatabase } from '../support/postgres.ts';
 import { waitFor } from '../support/processes.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import type { Toxic } from '../support/tcp-proxy.ts';
-import { allFaults } from './all-faults.ts';
+import { allFaults, playsAll } from './all-faults.ts';
 import { FaultRun } from './fault-run.ts';
 import { engineOf } from './fault-source.ts';
 import { testLanes } from './lanes.ts';
@@ -112,8 +112,29 @@ function commitCut(nth: number): Case {
   };
 }
 
+/** Lines to the destination do not know where the rows come from: CI plays them for one kind of source. */
+function destinationLanes(): Case[][] {
+  return [
+    [
+      firstLoad,
+      cut('destination', 'P3'),
+      ...[3, 6].map((nth) => commitCut(nth)),
+      ...allFaults([
+        cut('destination', 'P1'),
+        cut('destination', 'P6'),
+        over('destination', { kind: 'trickle', bytesPerSecond: 8_000 }),
+        over('destination', { kind: 'slices' }),
+        ...[1, 2, 4, 5, 7, 8, 9, 10].map((nth) => commitCut(nth)),
+        ...[1, 2, 4].map((kib) => limited('destination', kib * 1024)),
+      ]),
+    ],
+    [firstLoad, silent('destination', 'heals'), ...allFaults([silent('destination', 'forgets')])],
+  ];
+}
+
 export function testNetwork(kind: string): void {
   const engine = engineOf(kind);
+  const playsDestination = playsAll || kind === 'postgres';
   describeWith(engine.needs, `connections that break, ${kind}`, () => {
     const lanes: Case[][] = [
       [
@@ -122,21 +143,8 @@ export function testNetwork(kind: string): void {
         over('source', { kind: 'trickle', bytesPerSecond: 8_000 }),
         ...allFaults([cut('source', 'P3'), over('source', { kind: 'slices' }), ...[1, 2, 4, 8, 16, 24].map((kib) => limited('source', kib * 1024))]),
       ],
-      [
-        firstLoad,
-        cut('destination', 'P3'),
-        ...[3, 6].map((nth) => commitCut(nth)),
-        ...allFaults([
-          cut('destination', 'P1'),
-          cut('destination', 'P6'),
-          over('destination', { kind: 'trickle', bytesPerSecond: 8_000 }),
-          over('destination', { kind: 'slices' }),
-          ...[1, 2, 4, 5, 7, 8, 9, 10].map((nth) => commitCut(nth)),
-          ...[1, 2, 4].map((kib) => limited('destination', kib * 1024)),
-        ]),
-      ],
       [firstLoad, silent('source', 'heals'), ...allFaults([silent('source', 'forgets')])],
-      [firstLoad, silent('destination', 'heals'), ...allFaults([silent('destination', 'forgets')])],
+      ...(playsDestination ? destinationLanes() : []),
     ];
     testLanes(lanes, async () => {
       const from = await engine.shared();
