@@ -1,5 +1,6 @@
 /** How every stream stands, from the destination alone: no source and no Temporal is asked. */
 import { listSources, type CatalogSource } from '../destinations/postgres/catalog.ts';
+import { lastScanSql, type LastScan } from '../destinations/postgres/delete-scans.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { listBreakers, type ConnectionName } from '../destinations/postgres/breaker.ts';
 import { listWaiting } from '../destinations/postgres/session-lease.ts';
@@ -41,6 +42,8 @@ export interface StreamReport {
   readonly breaker: BreakerReport;
   /** The connection that the source was last read on. */
   readonly connection: ConnectionName;
+  /** The last scan for rows that are deleted at the source; null where there was none. */
+  readonly lastScan: LastScan | null;
 }
 
 interface StatusRow extends Omit<StreamFacts, 'enabled' | 'sourcePaused' | 'scheduled' | 'last'> {
@@ -51,6 +54,7 @@ interface StatusRow extends Omit<StreamFacts, 'enabled' | 'sourcePaused' | 'sche
   readonly watermark: string | null;
   readonly guarantee: Guarantee | null;
   readonly last: (LastRun & { readonly at: string; readonly read: number; readonly written: number; readonly lastCommit: number | null }) | null;
+  readonly lastScan: LastScan | null;
 }
 
 export interface FreshnessReport {
@@ -110,6 +114,7 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
     warnings: [...warningsOf(facts), ...(freshness?.missed === true ? [missedText(freshness, lag)] : []), ...stalled, ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
     breaker: reached.breaker,
     connection: reached.connection,
+    lastScan: row.lastScan,
   };
 }
 
@@ -149,7 +154,7 @@ async function readStreams(session: Session, source: string | null): Promise<Sta
     `select s.source, s.stream, coalesce((s.plan->'target'->>'schema') || '.' || (s.plan->'target'->>'name'), s.target) as target, s.paused as "streamPaused", s.parked,
        (s.settings->>'enabled')::boolean as "streamEnabled", ${epoch('s.checked_at')} as "checkedAt", coalesce(s.plan->'notes', '[]') as notes,
        (s.settings->>'freshnessSeconds')::float8 as "objectiveSeconds", (select ${epoch('f.since')} from tidemark.freshness f where f.source = s.source and f.stream = s.stream) as "missedSince",
-       w.source is not null as "hasWatermark", w.display as watermark, w.guarantee, coalesce(w.future_rows, 0)::float8 as "futureRows", ${epoch('w.as_of')} as "asOf", last.run as last,
+       w.source is not null as "hasWatermark", w.display as watermark, w.guarantee, coalesce(w.future_rows, 0)::float8 as "futureRows", ${epoch('w.as_of')} as "asOf", last.run as last, ${lastScanSql('s.source', 's.stream')} as "lastScan",
        (select count(*) from tidemark.quarantine q where q.source = s.source and q.stream = s.stream and q.replayed_at is null)::float8 as quarantined,
        (select coalesce(json_agg(json_build_object('id', a.id::text, 'action', a.action) order by a.id), '[]') from tidemark.approval a where a.source = s.source and a.stream = s.stream and a.state = 'pending') as waiting
      from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream

@@ -73,8 +73,8 @@ async function printResults(context: CliContext, streams: readonly StreamResult[
   const ok = streams.every((stream) => stream.status === 'completed' || stream.status === 'disabled');
   if (!ok) context.exitWith(1);
   await output.result({ ok, seconds: Math.round(seconds * 1_000) / 1_000, streams, ...more }, async () => {
-    const rows = streams.map((s) => [s.source, s.stream, s.status, ...[s.batches, s.read, s.written, s.unchanged, s.rejected].map((n) => n.toLocaleString('en-US')), s.seconds.toFixed(1), s.watermark.to ?? '']);
-    const table = await output.table(['source', 'stream', 'status', 'batches', 'read', 'written', 'unchanged', 'rejected', 'seconds', 'watermark'], rows);
+    const rows = streams.map((s) => [s.source, s.stream, s.status, ...[s.batches, s.read, s.written, s.unchanged, s.rejected, s.deleted].map((n) => n.toLocaleString('en-US')), s.seconds.toFixed(1), s.watermark.to ?? '']);
+    const table = await output.table(['source', 'stream', 'status', 'batches', 'read', 'written', 'unchanged', 'rejected', 'deleted', 'seconds', 'watermark'], rows);
     const remarks = streams.flatMap((s) => [
       ...s.notes.map((note) => `${output.colours.yellow('warning')} ${s.source} ${s.stream}: ${note}`),
       ...(s.error === null ? [] : [`${output.colours.red(s.status)} ${s.source} ${s.stream}: ${s.error.code}. ${s.error.message}${s.error.hint === null ? '' : ` ${s.error.hint}`}`]),

@@ -169,8 +169,8 @@ export async function stillListed(session: Session, ids: readonly string[]): Pro
 }
 
 /**
- * Deletes the candidates' rows that the source does not have: none was staged by a read of just these keys in one snapshot. A row that a later
- * batch wrote stays. Returns how many.
+ * Deletes the candidates' rows that the source does not have, or marks them where deletes are `soft`: none was staged by a read of just these keys in
+ * one snapshot. A row that a later batch wrote stays. Returns how many.
  */
 export async function deleteAbsent(session: Session, target: TableName, stage: TableName, key: readonly string[], live: string | null, batch: number, touchLog: TouchLog | null, soft = false): Promise<number> {
   const same = key.map((name) => `s.${quoteIdent(name)} = t.${quoteIdent(name)}`).join(' and ');

@@ -19,14 +19,14 @@ interface Made {
 const file = (kind: string, connection: string, streams: string) =>
   `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { overlap: 0s, poll_interval: 1h }\nsources:\n  - id: shop\n    kind: ${kind}\n    connection: ${connection}\n    streams: [${streams}]\n`;
 
-const STREAMS = `{ table: soft, cursor: at, deletes: { detect: scan, apply: soft } }, { table: hard, cursor: at, deletes: { detect: scan, apply: hard } }, { table: plain, cursor: at }`;
+const STREAMS = `{ table: soft, cursor: ts, deletes: { detect: scan, apply: soft } }, { table: hard, cursor: ts, deletes: { detect: scan, apply: hard } }, { table: plain, cursor: ts }`;
 
 async function makeSql(product: 'postgres' | 'mariadb'): Promise<Made> {
   const source: PostgresDatabase | MariadbDatabase = product === 'postgres' ? await createDatabase('shop') : await createMariadb('shop');
   const target = await createDatabase('target');
-  const at = product === 'postgres' ? 'at timestamptz(6) NOT NULL DEFAULT clock_timestamp()' : 'at timestamp(6) NOT NULL DEFAULT current_timestamp(6)';
+  const ts = product === 'postgres' ? 'ts timestamptz(6) NOT NULL DEFAULT clock_timestamp()' : 'ts timestamp(6) NOT NULL DEFAULT current_timestamp(6)';
   for (const table of ['soft', 'hard', 'plain']) {
-    await source.query(`CREATE TABLE ${table} (id int, part varchar(10), name varchar(40), ${at}, PRIMARY KEY (id, part))`);
+    await source.query(`CREATE TABLE ${table} (id int, part varchar(10), name varchar(40), ${ts}, PRIMARY KEY (id, part))`);
     await source.query(`INSERT INTO ${table} (id, part, name) VALUES ${Array.from({ length: ROWS }, (_, n) => `(${n + 1}, 'p${n % 3}', 'name ${n + 1}')`).join(', ')}`);
   }
   const tidemark = await Tidemark.start(file(product === 'postgres' ? 'postgres' : 'mysql', source.connection, STREAMS), { ...source.secrets, DESTINATION_URL: target.url });
@@ -36,10 +36,10 @@ async function makeSql(product: 'postgres' | 'mariadb'): Promise<Made> {
 async function makeDerby(): Promise<Made> {
   const [source, target] = [await createDerby('shop'), await createDatabase('target')];
   for (const table of ['soft', 'hard', 'plain']) {
-    await source.run(`create table "${table.toUpperCase()}" (id integer not null, part varchar(10) not null, name varchar(40), at timestamp not null default current_timestamp, primary key (id, part))`);
+    await source.run(`create table "${table.toUpperCase()}" (id integer not null, part varchar(10) not null, name varchar(40), ts timestamp not null default current_timestamp, primary key (id, part))`);
     await source.run(`insert into ${table} (id, part, name) values ${Array.from({ length: ROWS }, (_, n) => `(${n + 1}, 'p${n % 3}', 'name ${n + 1}')`).join(', ')}`);
   }
-  const tidemark = await Tidemark.start(file('db2', JSON.stringify(source.connection), STREAMS.replace(/table: (\w+), cursor: at/g, 'table: $1, cursor: AT')), { DESTINATION_URL: target.url });
+  const tidemark = await Tidemark.start(file('db2', JSON.stringify(source.connection), STREAMS.replace(/cursor: ts/g, 'cursor: TS')), { DESTINATION_URL: target.url });
   return { run: (sql) => source.run(sql), target, tidemark };
 }
 
@@ -75,7 +75,7 @@ describe.each(['postgres', 'mariadb', 'derby'] as const)('scan of %s', (product)
     });
 
     test('a row that comes back is live again, and one that arrived meanwhile stays', async () => {
-      for (const table of ['soft', 'hard']) await made.run(`INSERT INTO ${table} (id, part, name, at) VALUES (3, 'p2', 'again', ${clock}), (901, 'new', 'fresh', ${clock})`);
+      for (const table of ['soft', 'hard']) await made.run(`INSERT INTO ${table} (id, part, name, ts) VALUES (3, 'p2', 'again', ${clock}), (901, 'new', 'fresh', ${clock})`);
       const { code, of } = await scan();
       expect({ code, soft: of('soft').deleted, hard: of('hard').deleted }).toEqual({ code: 0, soft: 0, hard: 0 });
       expect([await count('soft', "id = 3 AND name = 'again' AND _tidemark_deleted_at IS NULL"), await count('hard', 'id IN (3, 901)'), await count('soft', 'id = 901')]).toEqual(['1', '2', '1']);
@@ -100,7 +100,7 @@ describe.each(['postgres', 'mariadb', 'derby'] as const)('scan of %s', (product)
     });
 
     test('an approval lets exactly the planned set go', async () => {
-      await made.run(`INSERT INTO hard (id, part, name, at) VALUES (1, 'p0', 'left', ${clock})`);
+      await made.run(`INSERT INTO hard (id, part, name, ts) VALUES (1, 'p0', 'left', ${clock})`);
       const asked = await scan('--stream', 'hard');
       const id = /tidemark approve (\d+)/.exec(asked.of('hard').error?.hint ?? '')?.[1] ?? '';
       const { code, json } = await made.tidemark.run('approve', id, '--json');
