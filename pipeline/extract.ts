@@ -84,7 +84,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
   const { engine, plan, base, signal } = attempt;
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
   const from = base.position === null ? null : seal.openPosition(base.position);
-  const limits = { rowsMax: plan.batchRowsMax ?? engine.batchRowsMax };
+  const limits = { rowsMax: Math.min(plan.batchRowsMax ?? Infinity, engine.batchRowsMax) };
   const { open, read } = await readInOrder(engine.destination, attempt.step, attempt.open, signal, async () => keepError(await source.readFrom(plan.read, from, limits, lenient ? 'copy-text' : plan.format)));
   attempt.open = open;
   await faultPoint('P1');

@@ -1,6 +1,7 @@
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createReconcileActivities, type ReconcileActivities } from '../activities/reconcile-activities.ts';
 import { createBackfillActivities, type BackfillActivities } from '../activities/backfill-activities.ts';
+import { createPollSyncActivities } from '../activities/poll-sync-activities.ts';
 import { createRunActivities } from '../activities/run-activities.ts';
 import { createStreamActivities } from '../activities/stream-activities.ts';
 import type { Activities } from '../activities/activities.ts';
@@ -88,10 +89,12 @@ function options(settings: WorkerSettings): Partial<WorkerOptions> {
 
 function createActivities(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Activities & BackfillActivities & ReconcileActivities {
   const engine = createEngine(destination, settings.variables);
+  const streams = { engine, capabilitiesOf: (source: string) => readCapabilities(destination, source), partRowsMax: PART_ROWS_MAX };
   return {
     ...createBackfillActivities({ engine, queueOf }),
     ...createRunActivities({ engine, temporal: client.client, queueOf }),
     ...createReconcileActivities({ engine, queueOf }),
-    ...createStreamActivities({ engine, capabilitiesOf: (source) => readCapabilities(destination, source), partRowsMax: PART_ROWS_MAX }),
+    ...createStreamActivities(streams),
+    ...createPollSyncActivities(streams),
   };
 }

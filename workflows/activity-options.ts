@@ -44,6 +44,12 @@ export const POLL: LocalActivityOptions = {
   retry: { maximumAttempts: 1 },
 };
 
+/** A few rows inside a poll. What takes longer, or fails, is done by the stream's own workflow. */
+export const POLL_SYNC: LocalActivityOptions = {
+  startToCloseTimeout: '20s',
+  retry: { maximumAttempts: 1 },
+};
+
 /** How often a batch is read again from the start where its stage was lost or its watermark moved. */
 export const BATCH_RESTARTS_MAX = 3;
 /** How often a run makes a new plan where the table is altered while it is read. */

@@ -6,6 +6,7 @@ import {
   defineSignal,
   defineUpdate,
   executeChild,
+  patched,
   isCancellation,
   ParentClosePolicy,
   proxyActivities,
@@ -19,11 +20,12 @@ import type { CheckedSource, RunSummary } from '../activities/messages.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { RunScope } from '../schemas/run.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
-import { BOOKKEEPING, POLL, QUESTION, STREAMS_IN_FLIGHT, TURN } from './activity-options.ts';
+import { BOOKKEEPING, POLL, POLL_SYNC, QUESTION, STREAMS_IN_FLIGHT, TURN } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, statusAfter } from './outcome.ts';
 import { firstTick, nextTick, windowEnd } from './poll-clock.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
+import { stepName } from './step-name.ts';
 import { syncStream } from './sync-stream.ts';
 
 /** Asks a poll window to let a run that a person asked for go first; it goes on afterwards. */
@@ -46,6 +48,7 @@ const question = proxyActivities<Activities>(QUESTION);
 const turns = proxyActivities<Activities>(TURN);
 const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 const poll = proxyLocalActivities<Pick<Activities, 'checkSource'>>(POLL);
+const pollSync = proxyLocalActivities<Pick<Activities, 'syncInPoll'>>(POLL_SYNC);
 
 /** One run of a source: its turn, the check, a child for each stream that has something new, the summary. A window does that every few seconds. */
 export async function syncSource(input: SyncInput): Promise<RunSummary | { readonly sharedRunId: string }> {
@@ -154,6 +157,7 @@ class SourceRun {
     this.#running.add(stream);
     this.#show();
     try {
+      if (await this.#syncedInPoll(stream, pollNumber)) return;
       await executeChild(syncStream, {
         workflowId: `${workflowInfo().workflowId}/${pollNumber}/${stream}`,
         args: [{ runId: this.runId, source, stream, full, ...(detectDeletes ? { detectDeletes } : {}), poll: pollNumber, queue: checked.queue, priority: checked.priority }],
@@ -166,6 +170,18 @@ class SourceRun {
     } finally {
       this.#running.delete(stream);
       this.#show();
+    }
+  }
+
+  /** A poll that found a little brings it itself; a run that a person asked for shows each step. */
+  async #syncedInPoll(stream: string, pollNumber: number): Promise<boolean> {
+    const { source, trigger } = this.#request;
+    if (trigger !== 'window' || !patched('sync-in-poll')) return false;
+    try {
+      return await pollSync.syncInPoll({ runId: this.runId, source, stream, step: stepName(pollNumber, 0, 'i', 0) });
+    } catch (failure) {
+      if (isCancellation(failure)) throw failure;
+      return false;
     }
   }
 

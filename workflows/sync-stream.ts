@@ -6,6 +6,7 @@ import { BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, FAILED_ATTEMPTS_MAX, NEW_PLANS_
 import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, statusAfter, wantsNewPlan, wantsWholeBatch } from './outcome.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
+import { stepName } from './step-name.ts';
 
 export interface SyncStreamInput {
   readonly runId: string;
@@ -188,7 +189,7 @@ class StreamSync {
   async #wholeBatch<T>(attempt: (step: string) => Promise<T>, kind: string): Promise<T> {
     for (let restarts = 0; ; restarts++) {
       try {
-        return await attempt(`${this.#input.poll}.${this.#input.chapter ?? 0}.${kind}.${this.#sequence++}`);
+        return await attempt(stepName(this.#input.poll, this.#input.chapter ?? 0, kind, this.#sequence++));
       } catch (failure) {
         if (!wantsWholeBatch(failure) || restarts === BATCH_RESTARTS_MAX) throw failure;
         this.#spend({ failedAttempts: 1 });

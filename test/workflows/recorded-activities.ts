@@ -24,7 +24,7 @@ export function failure(code: ErrorCode): ApplicationFailure {
 export type SyncActivities = Pick<
   Activities,
   | 'takeTurn' | 'giveWay' | 'awaitRun' | 'checkSource' | 'endSource' | 'endRun' | 'setPaused'
-  | 'prepareStream' | 'extractBatch' | 'transformBatch' | 'loadBatch' | 'copyPart' | 'keyBuild' | 'finishBuild' | 'endStream'
+  | 'prepareStream' | 'extractBatch' | 'transformBatch' | 'loadBatch' | 'copyPart' | 'keyBuild' | 'finishBuild' | 'endStream' | 'syncInPoll'
 >;
 
 export class RecordedActivities {
@@ -50,6 +50,7 @@ export class RecordedActivities {
       keyBuild: async () => undefined,
       finishBuild: async () => 'swapped',
       endStream: async () => undefined,
+      syncInPoll: async () => false,
     };
     const answering = { ...defaults, ...answers };
     const noted = Object.entries(answering).map(([name, answer]) => [

@@ -56,8 +56,30 @@ describeTimeSkipping('a window of polls', () => {
     const activities = new RecordedActivities({ checkSource: async ({ poll }) => checked(poll === 0 ? ['a'] : []) });
     await withWorker(environment, activities.all, async () => ended(await start()));
     expect(activities.argumentsOf('endStream')).toHaveLength(1);
-    expect(activities.names.slice(0, 6)).toEqual(['takeTurn', 'checkSource', 'prepareStream', 'extractBatch', 'loadBatch', 'endStream']);
-    expect(activities.names.slice(6).filter((name) => name !== 'checkSource')).toEqual(['endRun']);
+    expect(activities.names.slice(0, 7)).toEqual(['takeTurn', 'checkSource', 'syncInPoll', 'prepareStream', 'extractBatch', 'loadBatch', 'endStream']);
+    expect(activities.names.slice(7).filter((name) => name !== 'checkSource')).toEqual(['endRun']);
+  });
+
+  test('a poll that finds a little brings it itself: no child, and the step that a child would begin with', async () => {
+    const activities = new RecordedActivities({ checkSource: async ({ poll }) => ({ ...checked(poll === 0 ? ['a'] : []), over: poll === 1 }), syncInPoll: async () => true });
+    const history = await withWorker(environment, activities.all, async () => {
+      const handle = await start(LONG);
+      await ended(handle);
+      return historyOf(handle);
+    });
+    expect(history.map(({ type }) => type)).not.toContain('startChildWorkflowExecutionInitiated');
+    expect(activities.argumentsOf('syncInPoll')).toEqual([expect.objectContaining({ source: 'shop', stream: 'a', step: '0.0.i.0' })]);
+    expect(activities.names).not.toContain('prepareStream');
+  });
+
+  test('a poll whose own attempt fails leaves the stream to its workflow, which begins with the same step', async () => {
+    const activities = new RecordedActivities({
+      checkSource: async ({ poll }) => ({ ...checked(poll === 0 ? ['a'] : []), over: poll === 1 }),
+      syncInPoll: async () => { throw failure('internal.unexpected'); },
+    });
+    await withWorker(environment, activities.all, async () => ended(await start(LONG)));
+    expect(activities.argumentsOf('extractBatch')).toEqual([expect.objectContaining({ step: '0.0.i.0' })]);
+    expect(activities.argumentsOf('endStream')).toHaveLength(1);
   });
 
   test('it gives way to a run that a person asked for, on the signal, and goes on after it', async () => {
