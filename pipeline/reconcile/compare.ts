@@ -85,7 +85,7 @@ export async function compareStream(engine: Engine, owner: DifferenceOwner, sign
  * target held every row the look could see, and none that came later.
  */
 async function newsBefore(engine: Engine, source: SourceSession, owner: DifferenceOwner): Promise<boolean> {
-  return (await pollStreams(engine, source, owner.source, [owner.stream])).length > 0;
+  return (await pollStreams(engine, source, owner.source, [owner.stream], false)).length > 0;
 }
 
 async function look(session: Session, looking: Looking): Promise<Seen> {
