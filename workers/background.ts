@@ -12,6 +12,7 @@ import { describeError, logger } from '../runtime/logging.ts';
 const LEASE_EVERY_MS = 5_000;
 const PRUNE_EVERY_MS = 60_000;
 const PRUNE_ROWS_MAX = 1_000;
+const PRUNE_BATCHES_MAX = 100;
 const OUTBOX: OutboxBounds = { keepDays: 7, rowsMax: 100_000, undeliveredDays: 30, undeliveredRowsMax: 1_000_000 };
 
 type Variables = () => Readonly<Record<string, string | undefined>>;
@@ -41,10 +42,12 @@ async function serve(destination: Destination, variables: Variables, held: Abort
 }
 
 async function prune(destination: Destination, signal: AbortSignal): Promise<void> {
+  let after = 0;
   while (!signal.aborted) {
     const events = await destination.session('pruning events', (session) => pruneEvents(session, OUTBOX, PRUNE_ROWS_MAX));
-    const touches = await destination.session('pruning the touch log', (session) => pruneTouches(session, PRUNE_ROWS_MAX));
-    await pause(events === PRUNE_ROWS_MAX || touches === PRUNE_ROWS_MAX ? 1_000 : PRUNE_EVERY_MS, signal);
+    const touches = await destination.session('pruning the touch log', (session) => pruneTouches(session, after, PRUNE_BATCHES_MAX));
+    after = touches.after;
+    await pause(events === PRUNE_ROWS_MAX || touches.batches === PRUNE_BATCHES_MAX ? 1_000 : PRUNE_EVERY_MS, signal);
   }
 }
 

@@ -44,21 +44,29 @@ export async function forgetTouches(session: Session, source: string, stream: st
 const KEEP = '7 days';
 const KEEP_UNREAD = '30 days';
 
+export interface PrunedTouches {
+  readonly batches: number;
+  /** Up to this batch nothing is left to prune, so the next call begins after it. */
+  readonly after: number;
+}
+
 /**
- * Removes old values past their time, of at most `batchesMax` batches. What a follower has not read yet leaves a mark in their place that any
- * row may have changed, so nothing is lost without a word. Returns the number of batches.
+ * Removes old values past their time, of at most `batchesMax` batches after `after`. Where they stood is a mark that any row may have changed, for
+ * a follower that has not read them yet, or begins later: nothing is lost without a word.
  */
-export async function pruneTouches(session: Session, batchesMax: number): Promise<number> {
-  const { rowCount } = await session.query(
-    `with old as (
-       select l.batch, l.source, l.stream, exists (select from tidemark.follower f where l.xid >= f.low and not exists (select from tidemark.follower_batch c where c.follower = f.name and c.batch = l.batch)) as unread
-       from tidemark.ledger l where l.committed_at < clock_timestamp() - $1::interval and exists (select from tidemark.touch t where t.batch = l.batch and t.old is not null)
-       order by l.batch limit $3),
-     due as (select old.* from old join tidemark.ledger l using (batch) where not unread or l.committed_at < clock_timestamp() - $2::interval),
-     gone as (delete from tidemark.touch t using due where t.batch = due.batch and t.old is not null),
-     marked as (insert into tidemark.touch (batch, source, stream) select batch, source, stream from due where not exists (select from tidemark.touch t where t.batch = due.batch and t.old is null))
-     select from due`,
-    [KEEP, KEEP_UNREAD, batchesMax],
+export async function pruneTouches(session: Session, after: number, batchesMax: number): Promise<PrunedTouches> {
+  const { rows } = await session.query<{ batch: number; due: boolean }>(
+    `with logged as (select distinct t.batch from tidemark.touch t where t.batch > $3 and t.old is not null order by t.batch limit $4),
+     aged as (
+       select l.batch, l.source, l.stream, l.committed_at < clock_timestamp() - $2::interval or (l.committed_at < clock_timestamp() - $1::interval and not exists (
+         select from tidemark.follower f where l.xid >= f.low and not exists (select from tidemark.follower_batch c where c.follower = f.name and c.batch = l.batch))) as due
+       from logged join tidemark.ledger l using (batch)),
+     gone as (delete from tidemark.touch t using aged a where a.due and t.batch = a.batch and t.old is not null),
+     marked as (insert into tidemark.touch (batch, source, stream) select batch, source, stream from aged a where due and not exists (select from tidemark.touch t where t.batch = a.batch and t.old is null))
+     select batch::float8, due from aged order by batch`,
+    [KEEP, KEEP_UNREAD, after, batchesMax],
   );
-  return rowCount ?? 0;
+  const kept = rows.findIndex(({ due }) => !due);
+  const done = kept < 0 ? rows : rows.slice(0, kept);
+  return { batches: rows.filter(({ due }) => due).length, after: done.at(-1)?.batch ?? after };
 }

@@ -1,5 +1,6 @@
 /** Following the ledger as a set: no batch is skipped though a lower id commits later, and what was not confirmed comes again. */
 import { openDestination } from '../../destinations/postgres/destination.ts';
+import { pruneTouches } from '../../destinations/postgres/touch.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { createDatabase, type PostgresDatabase } from '../support/postgres.ts';
 
@@ -113,6 +114,31 @@ describeWith({ postgres: true }, 'following the ledger', () => {
     await commit(561, 2);
     await consumed('reports', await follow('reports'));
     expect(await kept('reports')).toBe(0);
+  });
+
+  test('the touch log is pruned with age; what somebody may not have read leaves a mark', async () => {
+    const touch = (batch: number) => target.query("INSERT INTO tidemark.touch (batch, source, stream, old) SELECT $1, 'bank', 'account', jsonb_build_object('n', g::text) FROM generate_series(1, 3) g", [batch]);
+    const left = () => target.query('SELECT batch, count(*) AS n, bool_or(old IS NULL) AS mark FROM tidemark.touch GROUP BY batch ORDER BY batch');
+    for (const batch of [600, 601, 602, 603]) {
+      await commit(batch, 2);
+      await touch(batch);
+    }
+    await target.query("UPDATE tidemark.ledger SET committed_at = now() - CASE batch WHEN 603 THEN interval '1 day' WHEN 600 THEN interval '31 days' ELSE interval '8 days' END WHERE batch >= 600");
+    for (const follower of ['reports', 'audit']) {
+      await follow(follower);
+      await consumed(follower, [600, 601]);
+    }
+    await consumed('reports', [602]);
+    const destination = openDestination(target.url);
+    const pruned = await destination.session('test', (session) => pruneTouches(session, 0, 100));
+    await destination.close();
+    expect(pruned).toEqual({ batches: 2, after: 601 });
+    expect(await left()).toEqual([
+      { batch: '600', n: '1', mark: 't' },
+      { batch: '601', n: '1', mark: 't' },
+      { batch: '602', n: '3', mark: 'f' },
+      { batch: '603', n: '3', mark: 'f' },
+    ]);
   });
 
   test('a copy of the database on another server, which counts transactions anew, skips nothing', async () => {
