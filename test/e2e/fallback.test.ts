@@ -1,8 +1,9 @@
 /** While the primary can't be reached its replica is read instead: never behind what was read before, never another server, never a reason to park. */
 import { compareTables } from '../support/compare.ts';
 import { describeWith } from '../support/describe-with.ts';
+import { createMariadb } from '../support/mariadb.ts';
 import { createDatabase, PostgresDatabase, PrivatePostgres } from '../support/postgres.ts';
-import { waitFor } from '../support/processes.ts';
+import { freePort, waitFor } from '../support/processes.ts';
 import { onFileEnd } from '../support/release.ts';
 import { Tidemark } from '../support/tidemark.ts';
 
@@ -126,5 +127,28 @@ sources:
     await server.restart();
     expect(await tidemark.must('resume', 'hq', '--force', '--json')).toMatchObject({ breakerClosed: ['primary', 'fallback'] });
     expect(await ends()).toEqual([['completed', null], ['completed', null]]);
+  });
+});
+
+describeWith({ mariadb: true, postgres: true, temporal: true }, 'a fallback that is another way to the same server', () => {
+  test('makes even the first load, and the primary goes on from there', async () => {
+    const [database, target, closed] = [await createMariadb('fallback'), await createDatabase('target'), await freePort()];
+    await database.query("CREATE TABLE t (id int PRIMARY KEY, at datetime(6) NOT NULL DEFAULT current_timestamp(6)); INSERT INTO t (id) VALUES (1), (2)");
+    const file = (connection: string) => `destination: { url: "\${DESTINATION_URL}" }
+defaults: { poll_interval: 1h }
+sources:
+  - { id: shop, kind: mysql, connection: ${connection}, fallback: ${database.connection}, breaker: { failures: 2, cooldown: 1h }, streams: [{ table: t, cursor: at }] }
+`;
+    const tidemark = await Tidemark.start(file(database.connection.replace(/port: \d+/, `port: ${closed}`)), { ...database.secrets, DESTINATION_URL: target.url });
+    await tidemark.apply();
+    expect((await tidemark.must('sync', 'shop', '--json')).streams?.[0]).toMatchObject({ status: 'completed', written: 2 });
+    const shown = async () => (await tidemark.must('status', 'shop', '--json')).streams?.[0] as unknown as Line;
+    expect(await shown()).toMatchObject({ connection: 'fallback', breaker: { state: 'open' } });
+    tidemark.configure(file(database.connection));
+    await tidemark.apply();
+    await database.query('INSERT INTO t (id) VALUES (3)');
+    await tidemark.must('sync', 'shop', '--json');
+    expect(await shown()).toMatchObject({ status: 'completed', connection: 'primary', breaker: { state: 'closed' } });
+    expect(await target.value('SELECT count(*) FROM shop.t')).toBe('3');
   });
 });
