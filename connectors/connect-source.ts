@@ -1,5 +1,6 @@
 import type { SourceSettings } from '../schemas/settings.ts';
 import type { ConnectorManifest, SourceSession } from './connector.ts';
+import { reach } from './reach.ts';
 import { findManifest, resolveConnection } from './registry.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -11,6 +12,10 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
   /** Told each secret before it is used, so that logs can mask it. */
   readonly onSecret: (secret: string) => void;
+  /** Default: ten seconds. */
+  readonly connectTimeoutMs?: number;
+  /** Given up so soon where no connection to the port is made at all: most of a silent fleet costs no more than this. */
+  readonly reachableWithinMs?: number;
 }
 
 /** Opens a session on a source with its settings as applied; `${…}` references take the variables' values at this moment. The caller closes it. */
@@ -19,12 +24,22 @@ export async function connectSource(settings: SourceSettings, options: ConnectOp
   const connection = resolveConnection(manifest, settings.connection, options.variables);
   for (const secret of secretsOf(manifest, connection)) options.onSecret(secret);
   const connector = await manifest.load();
+  const address = addressOf(connection);
+  if (options.reachableWithinMs !== undefined && address !== null) await reach(address, options.reachableWithinMs);
   return connector.connect(connection, {
     applicationName: `tidemark ${settings.id}`,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     statementTimeoutMs: settings.statementTimeoutSeconds * 1_000,
     signal: options.signal,
   });
+}
+
+/** Null where a connection has several addresses, or none of the network. */
+function addressOf(connection: unknown): { host: string; port: number } | null {
+  if (typeof connection !== 'object' || connection === null) return null;
+  const host: unknown = Reflect.get(connection, 'host');
+  const port: unknown = Reflect.get(connection, 'port');
+  return typeof host === 'string' && !host.startsWith('/') && typeof port === 'number' ? { host, port } : null;
 }
 
 function secretsOf(manifest: ConnectorManifest, connection: unknown): string[] {

@@ -18,8 +18,13 @@ import { objectiveWarnings } from './freshness.ts';
 import { describeSchedule } from './schedules.ts';
 import { planWebhooks } from './webhooks.ts';
 
-/** Sources that are inspected at once: a fleet with silent hosts is planned in a few connection time-outs, not in one for each. */
-const INSPECTED_AT_ONCE = 32;
+/** Sources that are inspected at once: a fleet with silent hosts is planned in one connection time-out or few, not in one for each. */
+const INSPECTED_AT_ONCE = 128;
+/** Of those whose driver needs a process of its own. */
+const PROCESSES_AT_ONCE = 24;
+/** A host that is up takes a connection within a round trip or two. */
+const REACHABLE_WITHIN_MS = 1_200;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 export type { PlannedChange } from './planned-change.ts';
 
@@ -58,11 +63,12 @@ export interface PlanOptions {
 export async function makePlan(settings: Settings, destination: Destination | null, options: PlanOptions): Promise<Plan> {
   const known = destination === null ? [] : await destination.session('reading the catalog', listSources);
   const sources: SourcePlan[] = [];
-  const queue = [...settings.sources.entries()];
-  const lane = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) sources[next[0]] = await planSource(next[1], known, destination, options);
-  };
-  await Promise.all(Array.from({ length: INSPECTED_AT_ONCE }, lane));
+  const entries = await Promise.all([...settings.sources.entries()].map(async ([index, source]) => ({ index, source, apart: (await findManifest(source.kind)).capabilities.ownQueue })));
+  const lanes = (queue: typeof entries, atOnce: number) =>
+    Array.from({ length: Math.min(atOnce, queue.length) }, async () => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) sources[next.index] = await planSource(next.source, known, destination, options);
+    });
+  await Promise.all([...lanes(entries.filter(({ apart }) => !apart), INSPECTED_AT_ONCE), ...lanes(entries.filter(({ apart }) => apart), PROCESSES_AT_ONCE)]);
   const named = new Set(settings.sources.map((source) => source.id));
   const webhooks = await (destination === null ? planWebhooks(null, settings.events?.webhooks ?? []) : destination.session('reading the catalog', (session) => planWebhooks(session, settings.events?.webhooks ?? [])));
   return { sources, webhooks, removed: known.map((source) => source.settings.id).filter((id) => !named.has(id)) };
@@ -127,7 +133,7 @@ function notInspected(settings: SourceSettings, targets: readonly string[], why:
 async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions, rebuilt: readonly string[]): Promise<Inspected> {
   let source: SourceSession;
   try {
-    source = await connectSource(settings, { ...options, onSecret: registerSecret });
+    source = await connectSource(settings, { ...options, onSecret: registerSecret, connectTimeoutMs: CONNECT_TIMEOUT_MS, reachableWithinMs: REACHABLE_WITHIN_MS });
   } catch (error) {
     if (!(error instanceof TidemarkError)) throw error;
     return notInspected(settings, targets, `${error.code}. ${error.message}`);

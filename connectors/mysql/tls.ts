@@ -2,7 +2,7 @@
 import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, TLSSocket } from 'node:tls';
 import type mysql from 'mysql2';
-import { TidemarkError } from '../../schemas/errors.ts';
+import type { TidemarkError } from '../../schemas/errors.ts';
 import { tlsError, tlsFaultOf, tlsModeOf } from '../tls.ts';
 import { asTidemarkError } from './errors.ts';
 import type { MysqlConnection } from './connection-schema.ts';
