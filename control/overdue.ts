@@ -18,6 +18,16 @@ export function overdueWarning(schedule: Schedule, lastSign: number, now: number
   return `no sign of life since ${new Date(lastSign * 1_000).toISOString()}, though it is scheduled ${said}: check that Temporal and a worker run (tidemark worker)`;
 }
 
+/** A run that committed nothing for so long may wait for a worker that is not there. A table that comes from one snapshot may take longer. */
+const QUIET_MAX_SECONDS = 900;
+
+/** The warning for a stream that runs and has given no sign for long, else null. Times are seconds since the epoch: its start, its last batch, now. */
+export function quietWarning(startedAt: number, lastCommit: number | null, now: number): string | null {
+  const seconds = now - Math.max(startedAt, lastCommit ?? 0);
+  if (seconds < QUIET_MAX_SECONDS) return null;
+  return `it runs, and no batch was committed for ${Math.floor(seconds / 60)} min: check that a worker runs (tidemark worker); Temporal's UI shows what its step waits for`;
+}
+
 function dueBy(schedule: Schedule, lastSign: number): number | null {
   if (schedule.cron === null) return schedule.everySeconds === null ? null : lastSign + MISSED_MAX * schedule.everySeconds;
   const due = new Cron(schedule.cron, { paused: true, timezone: schedule.timeZone }).nextRun(new Date(lastSign * 1_000));

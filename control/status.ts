@@ -12,7 +12,7 @@ import type { Guarantee } from '../schemas/position.ts';
 import type { StreamStatus } from '../schemas/run.ts';
 import { connectionOf, type BreakerReport, type SourceConnection } from './breaker.ts';
 import { stalledWarnings } from './events/stalled.ts';
-import { overdueWarning } from './overdue.ts';
+import { overdueWarning, quietWarning } from './overdue.ts';
 import { lagSeconds, stateOf, warningsOf, type LastRun, type StreamFacts } from './stream-state.ts';
 import { chooseSources } from './choose-sources.ts';
 import { countTargets, type RowCount } from './target-rows.ts';
@@ -96,6 +96,7 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
   const { last } = row;
   const lag = lagSeconds(facts, now);
   const freshness = freshnessOf(row, lag, facts, now);
+  const quiet = status === 'running' && last !== null ? quietWarning(last.startedAt, last.lastCommit, now) : null;
   const waits = status !== 'disabled' && status !== 'paused' && facts.parked === null;
   return {
     source: row.source,
@@ -111,7 +112,7 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
     error,
     next,
     freshness,
-    warnings: [...warningsOf(facts), ...(freshness?.missed === true ? [missedText(freshness, lag)] : []), ...stalled, ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
+    warnings: [...warningsOf(facts), ...(freshness?.missed === true ? [missedText(freshness, lag)] : []), ...stalled, ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(quiet === null ? [] : [quiet]), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
     breaker: reached.breaker,
     connection: reached.connection,
     lastScan: row.lastScan,

@@ -1,6 +1,6 @@
 /** A schedule that does not fire is noticed. */
 import { lagText } from '../../cli/commands/status.ts';
-import { overdueWarning } from '../../control/overdue.ts';
+import { overdueWarning, quietWarning } from '../../control/overdue.ts';
 
 const at = (text: string): number => Date.parse(text) / 1_000;
 const every = (seconds: number) => ({ everySeconds: seconds, cron: null, timeZone: 'UTC' });
@@ -21,4 +21,11 @@ test.each([
 
 test.each([[4.234, '4.2 s'], [119.94, '119.9 s'], [600, '10 min'], [7_200, '2 h'], [172_800, '2 d']])('a lag of %d s reads %s', (seconds, text) => {
   expect(lagText(seconds)).toBe(text);
+});
+
+test('a run that has committed nothing for long is told, since its start or its last batch', () => {
+  expect(quietWarning(1_000, null, 1_000 + 899)).toBeNull();
+  expect(quietWarning(1_000, null, 1_000 + 1_800)).toContain('for 30 min');
+  expect(quietWarning(1_000, 5_000, 5_600)).toBeNull();
+  expect(quietWarning(1_000, 5_000, 6_200)).toContain('tidemark worker');
 });
