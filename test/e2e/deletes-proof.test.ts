@@ -68,7 +68,7 @@ describeWith({ postgres: true, temporal: true }, 'deletes need proof', () => {
     const held = target.query(`BEGIN; LOCK TABLE shop.big IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6); COMMIT`);
     const running = tidemark.begin('sync', 'shop', '--stream', 'big', '--detect-deletes', '--json');
     await waitFor('a scan', async () => ((await target.value("SELECT count(*) FROM tidemark.delete_scan WHERE stream = 'big' AND state = 'running'")) === '1' ? true : null), 30_000);
-    tidemark.workers.at(-1)!.kill('SIGKILL');
+    await tidemark.workers.at(-1)!.kill('SIGKILL');
     await held;
     expect([await count('big'), await target.value("SELECT count(*) FROM tidemark.ledger WHERE stream = 'big' AND kind = 'scan'")]).toEqual(['20000', '0']);
     tidemark.startWorker();
