@@ -112,6 +112,18 @@ describeWith({ postgres: true, temporal: true }, 'events', () => {
     expect(live.deliveries.filter(({ id }) => id === open.id).length).toBeGreaterThan(1);
   });
 
+  test('a batch that is stopped by its rows is told of, and its stream that parks', async () => {
+    const before = Number(await target.value('SELECT max(id) FROM tidemark.event'));
+    tidemark.configure(configuration(source, '').replace('"n >= 0"', '"n >= 0", otherwise: stop'));
+    await tidemark.apply();
+    await source.query('UPDATE card SET n = -5, changed = clock_timestamp() WHERE id = 4');
+    expect((await tidemark.run('sync', '--all', '--json')).code).toBe(1);
+    const told = await target.query('SELECT type, data FROM tidemark.event WHERE id > $1 ORDER BY id', [before]);
+    expect(told.map(({ type, data }) => ({ type, data: JSON.parse(data!) as object }))).toMatchObject([
+      { type: 'BatchRejected', data: { stopped: 'batch.rule_broken' } }, { type: 'StreamParked', data: { code: 'batch.rule_broken', command: expect.stringContaining('tidemark retry bank') } },
+    ]);
+  });
+
   test('a webhook that the file names no more is told of nothing', async () => {
     tidemark.configure(configuration(source, ''));
     await tidemark.apply();
