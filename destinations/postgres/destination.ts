@@ -8,6 +8,8 @@ import { parseDestinationUrl } from './url.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const IDLE_TIMEOUT_MS = 30_000;
+/** A destination whose host is gone is noticed by the silence of its answers to these; the system's own default is two hours. */
+const KEEP_ALIVE_DELAY_MS = 10_000;
 const LOCK_TIMEOUT_MS = 30_000;
 const SERVER_VERSION_MIN = 150_000;
 
@@ -37,6 +39,7 @@ export class Destination {
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       idleTimeoutMillis: IDLE_TIMEOUT_MS,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       options: `-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c client_encoding=UTF8 -c lock_timeout=${LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=600000 -c jit=off`,
     });
     this.#pool.on('connect', (session) => void session.query(END_WITH_CLIENT).catch(() => undefined));

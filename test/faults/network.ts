@@ -128,7 +128,7 @@ function destinationLanes(): Case[][] {
         ...[1, 2, 4].map((kib) => limited('destination', kib * 1024)),
       ]),
     ],
-    [firstLoad, silent('destination', 'heals'), ...allFaults([silent('destination', 'forgets')])],
+    [firstLoad, silent('destination', 'heals')],
   ];
 }
 
