@@ -11,7 +11,7 @@ import { finishSlice } from '../destinations/postgres/slices.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { countPassedOver, mergeWithDeletes } from './deletes/batch-deletes.ts';
 import { askToDelete, DeletesNotApproved } from './deletes/delete-cap.ts';
-import { stageDeletesOf } from './deletes/planned-deletes.ts';
+import { stageDeletesOf } from './deletes/target-deletes.ts';
 import { deleteOvertaken } from '../destinations/postgres/retention.ts';
 import { retentionScope } from './retention-plan.ts';
 import { loadPlan, type Engine } from './engine.ts';

@@ -9,7 +9,7 @@ import { closeReplayed, countWaiting, markOutdated, READ_BATCH_COLUMN, stageWait
 import { applyRules, fillTransforms } from '../destinations/postgres/rules.ts';
 import { dropStage, markMisfits, prepareStage, stageCounts, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import { stageDeletesOf } from './deletes/planned-deletes.ts';
+import { stageDeletesOf } from './deletes/target-deletes.ts';
 import { markPast } from '../destinations/postgres/retention.ts';
 import { retentionOf } from './retention-plan.ts';
 import type { StreamPlan } from './stream-plan.ts';

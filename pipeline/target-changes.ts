@@ -4,7 +4,7 @@ import { addColumns, addUniqueKey, BATCH_COLUMN, canonicalTypes, createTarget, i
 import { reviewChecks } from '../destinations/postgres/rule-review.ts';
 import type { PlannedTransform } from '../destinations/postgres/rules.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import { reviewDeletes } from './deletes/planned-deletes.ts';
+import { reviewDeletes } from './deletes/target-deletes.ts';
 import { hasChecks, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
 import { FIRST_LOOK, fitTarget, type Outlook } from './target-fit.ts';
 

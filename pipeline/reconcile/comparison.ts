@@ -8,7 +8,7 @@ import type { DigestPlan } from '../../schemas/comparison.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { pastRow } from '../../destinations/postgres/retention.ts';
 import { retentionOf } from '../retention-plan.ts';
-import { deletedByItself } from '../deletes/planned-deletes.ts';
+import { deletedByItself } from '../deletes/target-deletes.ts';
 import type { Engine } from '../engine.ts';
 import type { StreamPlan } from '../stream-plan.ts';
 

@@ -12,7 +12,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import { copyRows, keepError } from '../copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts';
 import { mergeWithDeletes } from '../deletes/batch-deletes.ts';
-import { stageDeletesOf } from '../deletes/planned-deletes.ts';
+import { stageDeletesOf } from '../deletes/target-deletes.ts';
 import { requireSameShape } from '../source-shape.ts';
 import { markPast } from '../../destinations/postgres/retention.ts';
 import { retentionOf } from '../retention-plan.ts';
