@@ -20,10 +20,11 @@ export const register: Register = (program, context) => {
     });
 };
 
-/** Without its destination no source can be synced, so that wins over any source that failed. */
+/** Without its destination no source can be synced, so that wins over any source that failed. Where all that is wrong is a driver, it is this machine that lacks something. */
 function exitOf(report: CheckReport): 0 | 1 | 3 {
   if (report.destination?.isConnected === false) return 3;
-  return report.failedSources > 0 ? 1 : 0;
+  if (report.failedSources === 0) return 0;
+  return report.results.every(({ error }) => error === null || error.code === 'source.driver_missing') ? 3 : 1;
 }
 
 async function checkText(context: CliContext, report: CheckReport): Promise<string> {
