@@ -5,6 +5,7 @@ import { askApproval, decideApproval, findOpen, listPending, type Approval } fro
 import { isPaused, listStreams, readPlan, setParked } from '../destinations/postgres/catalog.ts';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { dropBuilding } from '../destinations/postgres/generation.ts';
+import { streamWords } from '../schemas/command-words.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { requireNames } from './operate.ts';
 
@@ -34,7 +35,7 @@ export async function decideStep(destination: Destination, id: string, decision:
     const { source, stream } = approval;
     const known = (await listStreams(session, source)).find((each) => each.stream === stream);
     const paused = await isPaused(session, source, stream);
-    return { approval, runs: known !== undefined && known.settings.enabled && !paused, held: paused ? `tidemark resume ${source}${known?.paused === true ? ` --stream ${stream}` : ''}` : null };
+    return { approval, runs: known !== undefined && known.settings.enabled && !paused, held: paused ? `tidemark resume ${known?.paused === true ? streamWords(approval) : source}` : null };
   });
 }
 

@@ -1,4 +1,5 @@
 import type { Approval } from '../../control/approvals.ts';
+import { streamWords } from '../../schemas/command-words.ts';
 import type { Register } from '../context.ts';
 import { placeOf } from '../place.ts';
 import { awaitRuns } from './sync.ts';
@@ -20,7 +21,7 @@ export const register: Register = (program, context) => {
         if (!runs) return context.output.result({ ok: true, approval, next: held }, () => decidedText(approval, held === null ? '' : `Next: ${held}`));
         const run = await startApproved(place, approval);
         if ('unavailable' in run) {
-          const next = `tidemark sync ${approval.source} --stream ${approval.stream}`;
+          const next = `tidemark sync ${streamWords(approval)}`;
           await context.output.note(`${run.unavailable.message} The decision is kept; the stream's next run carries it out.`);
           return context.output.result({ ok: true, approval, next }, () => decidedText(approval, `Next: ${next}`));
         }
