@@ -44,6 +44,8 @@ export interface StreamOptions {
   /** A source that does not enforce its key sends every batch through the transform. */
   readonly keyEnforced?: boolean;
   readonly keyless?: boolean;
+  /** Default: upsert. */
+  readonly mode?: 'append';
   readonly target?: PostgresDatabase;
   /** A destination that a test has tampered with. */
   readonly open?: (url: string) => Destination;
@@ -230,7 +232,7 @@ sources:
     kind: ${options.product}
     connection: ${source.connection}
     streams:
-      - { table: ${TABLE}${key} }
+      - { table: ${TABLE}${key}${options.mode === undefined ? '' : `, mode: ${options.mode}`} }
 `;
   const loaded = await loadSettingsFromText('tidemark.yaml', text, { env: { ...source.secrets, DESTINATION_URL: 'postgresql://u@h/d' }, requireEnv: true });
   const settings = loaded.settings.sources[0]!;
