@@ -8,8 +8,6 @@ import type { StreamResult } from '../schemas/run.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 import { MAIN_QUEUE } from './schedules.ts';
 
-export { chooseSources } from './choose-sources.ts';
-
 export interface SyncCommand {
   readonly sources: readonly string[];
   /** Null: all streams. */
