@@ -1,8 +1,7 @@
 import { emitEvent } from '../destinations/postgres/events.ts';
-import { saveShape } from '../destinations/postgres/shapes.ts';
+import { saveShape, type FollowedShape } from '../destinations/postgres/shapes.ts';
 import type { Session } from '../destinations/postgres/destination.ts';
 import type { StreamPlan } from './stream-plan.ts';
-import type { FollowedShape } from './stream-review.ts';
 
 /** Remembers the table that the target follows from here on, and tells of what changed, in the transaction that makes it so. */
 export async function followShape(session: Session, plan: Pick<StreamPlan, 'source' | 'stream'>, followed: FollowedShape): Promise<void> {

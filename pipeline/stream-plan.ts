@@ -4,6 +4,7 @@ import type { Capabilities, RowFormat, StreamRead } from '../connectors/connecto
 import { proposeCursor } from '../connectors/propose-cursor.ts';
 import { parseTableName, type TableName } from '../destinations/postgres/identifiers.ts';
 import type { PlannedRule, PlannedTransform } from '../destinations/postgres/rules.ts';
+import type { FollowedShape } from '../destinations/postgres/shapes.ts';
 import type { TypedColumn } from '../destinations/postgres/target.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Mode, StreamSettings } from '../schemas/settings.ts';
@@ -12,7 +13,6 @@ import { deletesNotes, planDeletes, type PlannedDeletes } from './deletes/planne
 import { maskedType, maskNotes, planMasks, type MaskPlan } from './masks/masked-columns.ts';
 import { nearestName } from './nearest-name.ts';
 import { planRetention, type PlannedRetention } from './retention-plan.ts';
-import type { FollowedShape } from './stream-review.ts';
 import { planRules, planTransforms } from './rules/row-checks.ts';
 import { planTouchLog } from './touch-log.ts';
 

@@ -3,9 +3,9 @@ import type { Capabilities } from '../connectors/connector.ts';
 import { readPlan } from '../destinations/postgres/catalog.ts';
 import type { Session } from '../destinations/postgres/destination.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
-import { acceptShape, readShape, type KnownShape, type RememberedShape } from '../destinations/postgres/shapes.ts';
+import { acceptShape, readShape, type FollowedShape, type KnownShape, type RememberedShape } from '../destinations/postgres/shapes.ts';
 import { canonicalTypes } from '../destinations/postgres/target.ts';
-import { TidemarkError } from '../schemas/errors.ts';
+import type { TidemarkError } from '../schemas/errors.ts';
 import type { StreamSettings } from '../schemas/settings.ts';
 import type { TableShape } from '../schemas/table.ts';
 import { frozen, lostHistory, needsRebuild, requireKeyAndCursor } from './drift-refusals.ts';
@@ -34,13 +34,6 @@ export interface StreamReview {
   /** The target can only follow by its next generation. */
   readonly rebuild: boolean;
   readonly followed: FollowedShape;
-}
-
-/** What is remembered and told once the target follows the table. */
-export interface FollowedShape {
-  readonly shape: KnownShape;
-  /** Data of the event `SchemaChanged`; null where there is nothing to tell. */
-  readonly news: Readonly<Record<string, unknown>> | null;
 }
 
 /**

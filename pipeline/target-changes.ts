@@ -6,16 +6,10 @@ import type { PlannedTransform } from '../destinations/postgres/rules.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { reviewDeletes } from './deletes/target-deletes.ts';
 import { hasChecks, targetColumnsOf, type StreamPlan } from './stream-plan.ts';
+import type { TargetChange } from './target-change.ts';
 import { FIRST_LOOK, fitTarget, type Outlook } from './target-fit.ts';
 
-/** One change that a target needs before rows can arrive; `plan` shows it, `apply` makes it. */
-export interface TargetChange {
-  readonly action: 'create_table' | 'add_column' | 'add_key' | 'alter_column' | 'accept_schema';
-  readonly object: string;
-  readonly destructive: boolean;
-  readonly detail: string;
-  readonly make: (session: Session) => Promise<void>;
-}
+export type { TargetChange } from './target-change.ts';
 
 export interface TargetReview {
   /** The plan with types as the destination prints them, and binary rows only where the target has the very same types. */

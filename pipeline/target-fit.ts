@@ -5,7 +5,7 @@ import { REWRITE_BYTES_MAX, rewrites, tableBytes, widenColumn } from '../destina
 import type { TableFacts, TypedColumn } from '../destinations/postgres/target.ts';
 import { fitsLosslessly } from '../destinations/postgres/type-fit.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import type { TargetChange } from './target-changes.ts';
+import type { TargetChange } from './target-change.ts';
 
 /** What has happened to the source's table since the target was made to fit it; columns by their target names. */
 export interface Outlook {

@@ -10,7 +10,6 @@ import type { PostgresClient } from './client.ts';
 import { historyLost, type Mark } from './position.ts';
 import { newRows } from './range.ts';
 import { literal, type OrderedColumn, type Relation } from './relation.ts';
-import type { Trust } from './snapshot.ts';
 
 const WITNESSES = 8;
 
@@ -26,8 +25,15 @@ export function parseLastRows(json: string | null | undefined): string[][] {
   return witnessesSchema.parse(JSON.parse(json ?? 'null')) ?? [];
 }
 
+interface Suspicion {
+  /** Another server has taken over, which may have lacked what was read last. */
+  readonly forked: boolean;
+  readonly restarted: boolean;
+  readonly since: bigint | null;
+}
+
 /** Throws `source.history_lost` where the rows at the watermark say that this is another history. Asked in the open snapshot. */
-export async function requireWitnesses(client: PostgresClient, relation: Relation, base: Mark, { forked, restarted, since }: Trust): Promise<void> {
+export async function requireWitnesses(client: PostgresClient, relation: Relation, base: Mark, { forked, restarted, since }: Suspicion): Promise<void> {
   const { order } = relation;
   const last = base.last ?? [];
   const rewritten = base.file !== undefined && base.file !== relation.file;

@@ -28,6 +28,13 @@ export interface KnownShape {
   readonly retired: readonly TypedColumn[];
 }
 
+/** What is remembered and told once the target follows the table. */
+export interface FollowedShape {
+  readonly shape: KnownShape;
+  /** Data of the event `SchemaChanged`; null where there is nothing to tell. */
+  readonly news: Readonly<Record<string, unknown>> | null;
+}
+
 export interface RememberedShape {
   readonly shape: KnownShape | null;
   /** Fingerprint of the table that a person has let through. */
