@@ -23,7 +23,7 @@ export interface TemporalNamespace extends TemporalServer {
   readonly namespace: string;
 }
 
-const NAMESPACES_MAX = 60;
+const NAMESPACES_MAX = 120;
 const SEARCH_ATTRIBUTES = ['TidemarkSource', 'TidemarkStream', 'TidemarkStatus', 'TidemarkRun', 'TidemarkKind'];
 
 /** Path of the `temporal` program. */
