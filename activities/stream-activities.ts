@@ -34,7 +34,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
   const { engine } = deps;
   return {
     /** Looks at source and target and decides what the run does; see {@link prepareStream}. */
-    async prepareStream(request: StreamRef & { readonly full: boolean; readonly detectDeletes?: boolean }): Promise<Prepared & ScanDecision> {
+    async prepareStream(request: StreamRef & { readonly full: boolean; readonly goesOn?: boolean; readonly detectDeletes?: boolean }): Promise<Prepared & ScanDecision> {
       return asActivity(async (signal) => {
         const stream = await requireStream(engine, request.source, request.stream);
         await engine.destination.session('opening a stream', (session) => beginStream(session, request.runId, request.source, request.stream, stream.target, stream.settings.mode));

@@ -4,7 +4,7 @@ import { readWatermark } from '../destinations/postgres/ledger.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { startBuild } from './build.ts';
 import { buildStart, readDecisions } from './decisions.ts';
-import { masksOfTarget } from '../destinations/postgres/generation.ts';
+import { isBuilding, masksOfTarget } from '../destinations/postgres/generation.ts';
 import { loadKeys, withSource, type Engine, type OpenedSource } from './engine.ts';
 import { requireWatermarkReached } from './fallback-reach.ts';
 import { faultPoint } from './fault-point.ts';
@@ -15,7 +15,10 @@ import { reviewStream, type StreamReview } from './stream-review.ts';
 export interface PrepareStep {
   readonly source: string;
   readonly stream: string;
+  /** Build anew, whatever was begun before. */
   readonly full: boolean;
+  /** Go on with what `full` has begun, where that is not in the target's place yet. */
+  readonly goesOn?: boolean;
 }
 
 /** What a run of a stream has to do; ids and states only. */
@@ -36,7 +39,8 @@ export async function prepareStream(engine: Engine, step: PrepareStep, capabilit
     const watermark = await readWatermark(engine.destination, step.source, step.stream);
     const keys = await loadKeys(engine, plan);
     const remask = (await engine.destination.session('looking at a target', (session) => masksOfTarget(session, step.source, step.stream))) !== maskFingerprint(plan, keys);
-    if (watermark?.position && plan.strategy === 'incremental' && !step.full && !rebuild && !remask && !decisions.reset && decisions.swap?.state !== 'approved') {
+    const unfinished = step.goesOn === true && (await engine.destination.session('looking for a build', (session) => isBuilding(session, step.source, step.stream)));
+    if (watermark?.position && plan.strategy === 'incremental' && !step.full && !unfinished && !rebuild && !remask && !decisions.reset && decisions.swap?.state !== 'approved') {
       return { action: 'increment', generation: watermark.generation, notes: plan.notes };
     }
     const building = await startBuild(engine, source, plan, partRowsMax, buildStart(decisions, plan.strategy, step.full));

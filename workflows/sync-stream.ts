@@ -101,9 +101,14 @@ class StreamSync {
     }
   }
 
+  /** This execution follows another of the same sync. */
+  get #goesOn(): boolean {
+    return this.#input.chapter !== undefined;
+  }
+
   async #prepare(): ReturnType<Activities['prepareStream']> {
     const { runId, source, stream, full, detectDeletes } = this.#input;
-    const prepared = await this.#question.prepareStream({ runId, source, stream, full: full && this.#input.chapter === undefined, ...(detectDeletes === true ? { detectDeletes } : {}) });
+    const prepared = await this.#question.prepareStream({ runId, source, stream, full: full && !this.#goesOn, ...(full && this.#goesOn ? { goesOn: true } : {}), ...(detectDeletes === true ? { detectDeletes } : {}) });
     this.#notes = prepared.notes;
     return prepared;
   }

@@ -39,6 +39,12 @@ export interface NewGeneration {
   readonly parts: readonly Part[];
 }
 
+/** A build of the stream was begun and has not taken the target's place. */
+export async function isBuilding(session: Session, source: string, stream: string): Promise<boolean> {
+  const { rows } = await session.query<{ building: boolean }>("select exists (select from tidemark.generation where source = $1 and stream = $2 and state = 'building') as building", [source, stream]);
+  return rows[0]!.building;
+}
+
 /** Finds the interrupted build of a stream where it has the same shape; drops one that has another. */
 export async function findBuilding(session: Session, source: string, stream: string, shapeHash: string): Promise<Building | null> {
   const { rows } = await session.query<{ generation: number; table_schema: string; table_name: string; shape_hash: string; version: string; position: Position; guarantee: Guarantee; keyed: boolean; open: string[] }>(

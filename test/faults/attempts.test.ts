@@ -33,6 +33,18 @@ describeWith({ postgres: true, mariadb: true }, 'attempts that overlap', () => {
     expect(await stream.faults(10)).toEqual([]);
   }
 
+  test('a full refresh that goes on in another execution goes on with its build, and with increments once that is swapped in', async () => {
+    const begun = await stream.prepare(true);
+    if (begun.action !== 'build') throw new Error('no build was begun');
+    await stream.copy(stream.nextStep(begun.generation), begun.parts[0]!);
+    const next = await stream.prepare(false, true);
+    expect(next).toMatchObject({ action: 'build', generation: begun.generation, parts: begun.parts.slice(1) });
+    for (const part of begun.parts.slice(1)) await stream.copy(stream.nextStep(begun.generation), part);
+    await keyBuild(stream.engine, SOURCE, TABLE, begun.generation);
+    await finishBuild(stream.engine, SOURCE, TABLE, begun.generation);
+    expect(await stream.prepare(false, true)).toMatchObject({ action: 'increment', generation: begun.generation });
+  });
+
   test('a zombie that wakes up before its stage commits nothing', async () => {
     const step = stream.nextStep(generation);
     const held = holdAt('P1');

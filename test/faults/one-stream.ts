@@ -101,9 +101,9 @@ export class OneStream {
     for (let id = from; id <= to; id += 1) await this.source.query(`UPDATE ${TABLE} SET name = '${name}', at = ${clock} WHERE id = ${id}`);
   }
 
-  async prepare(full = false): Promise<Prepared> {
+  async prepare(full = false, goesOn = false): Promise<Prepared> {
     const capabilities = await readCapabilities(this.engine.destination, SOURCE);
-    return prepareStream(this.engine, { source: SOURCE, stream: TABLE, full }, capabilities, this.partRowsMax, new AbortController().signal);
+    return prepareStream(this.engine, { source: SOURCE, stream: TABLE, full, goesOn }, capabilities, this.partRowsMax, new AbortController().signal);
   }
 
   /** A batch that no step has had yet. */

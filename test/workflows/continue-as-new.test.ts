@@ -44,6 +44,7 @@ describeWith({ temporal: true }, 'a long sync', () => {
     expect(new Set(activities.argumentsOf('extractBatch').map(({ step }) => step)).size).toBe(BATCHES);
     // Only the first execution may begin a build anew; the others go on with it.
     expect(activities.argumentsOf('prepareStream').map(({ full }) => full)).toEqual([true, ...Array.from({ length: executions - 1 }, () => false)]);
+    expect(activities.argumentsOf('prepareStream').map(({ goesOn }) => goesOn)).toEqual([undefined, ...Array.from({ length: executions - 1 }, () => true)]);
     expect(activities.argumentsOf('endStream')).toHaveLength(1);
   });
 
