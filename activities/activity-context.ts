@@ -66,3 +66,10 @@ function asFailure(error: unknown, cancelled: boolean): Error {
   if (known.code === 'internal.unexpected') Context.current().log.error('unexpected error', { error: known });
   return failure;
 }
+
+/** The workflow whose step this is. */
+export function startedBy(): { readonly workflowId: string; readonly runId: string } {
+  const { workflowExecution } = Context.current().info;
+  if (workflowExecution === undefined) throw new TidemarkError('internal.unexpected', 'This activity was not started by a workflow.');
+  return workflowExecution;
+}

@@ -1,10 +1,11 @@
+import { beginBackfill } from '../destinations/postgres/backfill-runs.ts';
 import { findSource } from '../destinations/postgres/catalog.ts';
 import { closeBackfill, planBackfill, type BackfillEnd, type BackfillPlan } from '../pipeline/backfill.ts';
 import { copySlice } from '../pipeline/backfill-slice.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import type { BackfillRequest } from '../schemas/backfill-input.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import { asActivity } from './activity-context.ts';
+import { asActivity, startedBy } from './activity-context.ts';
 import type { StreamRef } from './messages.ts';
 
 export interface BackfillActivityDeps {
@@ -28,7 +29,10 @@ export function createBackfillActivities(deps: BackfillActivityDeps) {
         const { input, runId } = request;
         const source = await engine.destination.session('reading the catalog', (session) => findSource(session, input.source));
         if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${input.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
-        return { ...(await planBackfill(engine, input, runId)), queue: await deps.queueOf(source.settings.kind) };
+        const plan = await planBackfill(engine, input, runId);
+        const { workflowId, runId: workflowRunId } = startedBy();
+        await engine.destination.session('opening a backfill', (session) => beginBackfill(session, { runId, source: input.source, stream: input.stream, workflowId, workflowRunId }));
+        return { ...plan, queue: await deps.queueOf(source.settings.kind) };
       });
     },
 
@@ -41,7 +45,7 @@ export function createBackfillActivities(deps: BackfillActivityDeps) {
     },
 
     /** Sums the run up, and opens the slices again that a full refresh has swept away; see {@link closeBackfill}. */
-    async closeBackfill(request: StreamRef & { readonly over: boolean }): Promise<BackfillEnd> {
+    async closeBackfill(request: StreamRef & { readonly over: boolean; readonly cancelled?: boolean }): Promise<BackfillEnd> {
       return asActivity(() => closeBackfill(engine, request));
     },
   };

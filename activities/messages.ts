@@ -64,6 +64,8 @@ export interface RunSummary {
 export interface ReconcileOpenRequest extends RunRef {
   /** Null: all streams. */
   readonly streams: readonly string[] | null;
+  /** Absent: a person. */
+  readonly trigger?: 'manual' | 'schedule';
   readonly workflowId: string;
   readonly workflowRunId: string;
 }

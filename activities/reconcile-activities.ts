@@ -1,7 +1,7 @@
 import { forgetBatches } from '../destinations/postgres/batch.ts';
 import { findSource, listStreams } from '../destinations/postgres/catalog.ts';
 import { listResults, saveResult } from '../destinations/postgres/difference.ts';
-import { askForRepair, beginReconcile, endReconcile } from '../destinations/postgres/reconcile-runs.ts';
+import { askForRepair, beginReconcile, emitDifferences, endReconcile } from '../destinations/postgres/reconcile-runs.ts';
 import { compareStream, type FirstLook } from '../pipeline/reconcile/compare.ts';
 import { repairKeys, type Repaired, type RepairStep } from '../pipeline/reconcile/repair.ts';
 import { settleDifferences, type Settled } from '../pipeline/reconcile/settle.ts';
@@ -29,7 +29,7 @@ export function createReconcileActivities({ engine, queueOf }: ReconcileActivity
         if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${request.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
         const unknown = request.streams?.find((name) => !streams.some((stream) => stream.stream === name));
         if (unknown !== undefined) throw new TidemarkError('usage.unknown_stream', `Source ${request.source} has no stream ${unknown} in the catalog.`, { hint: 'Run tidemark apply after a change of the file.' });
-        const chosen = streams.filter((stream) => stream.settings.enabled && (request.streams === null || request.streams.includes(stream.stream)));
+        const chosen = streams.filter((stream) => stream.settings.enabled && (request.streams === null || request.streams.includes(stream.stream)) && (request.trigger !== 'schedule' || stream.settings.reconcile !== false));
         await engine.destination.session('opening a comparison', (session) => beginReconcile(session, request));
         return { streams: chosen.map(({ stream, settings }) => ({ stream, deleteCap: settings.deleteCap })), queue: await queueOf(source.settings.kind) };
       });
@@ -63,13 +63,15 @@ export function createReconcileActivities({ engine, queueOf }: ReconcileActivity
       await asActivity(() => engine.destination.session('keeping a result', (session) => saveResult(session, request.runId, request.result, request.startedAt)));
     },
 
-    /** Ends the run in the history, frees the source's turn where the run had it, and returns what was found. */
+    /** Ends the run in the history, frees the source's turn where the run had it, tells of differences once, and returns what was found. */
     async endReconcile(request: RunRef & { readonly status: 'completed' | 'failed' | 'cancelled' }): Promise<readonly ReconcileResult[]> {
       return asActivity(() =>
         engine.destination.transaction('ending a comparison', async (session) => {
-          await endReconcile(session, request.runId, request.status);
+          const ended = await endReconcile(session, request.runId, request.status);
           await forgetBatches(session, request.runId);
-          return listResults(session, request.runId);
+          const results = await listResults(session, request.runId);
+          if (ended) await emitDifferences(session, request.runId, results);
+          return results;
         }),
       );
     },

@@ -3,7 +3,7 @@ import { listSources, listStreams, removeSource, saveSource } from '../destinati
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { listChanges, type Plan, type PlannedChange, type SourcePlan } from './plan.ts';
 import { settingsHash } from './drift.ts';
-import { putSchedule, removeSchedule } from './schedules.ts';
+import { putSchedules, removeSchedules } from './schedules.ts';
 
 /** Two `apply` at once take turns; any constant of ours will do. */
 const APPLY_LOCK = 7_310_577_002;
@@ -32,7 +32,7 @@ export async function applyPlan(plan: Plan, destination: Destination, client: Cl
   }
   for (const source of plan.removed) {
     // First the schedule: what is interrupted here is still in the catalog, and planned again.
-    await removeSchedule(client, source);
+    await removeSchedules(client, source);
     await destination.session('removing a source', (session) => removeSource(session, source));
   }
   await destination.transaction('applying webhooks', async (session) => {
@@ -68,5 +68,5 @@ async function withHeld(session: Session, source: SourcePlan, waits: ReadonlySet
 /** Schedules follow the catalog, whatever a run before this one left undone. */
 async function applySchedules(plan: Plan, destination: Destination, client: Client): Promise<void> {
   const known = await destination.session('reading the catalog', listSources);
-  for (const source of plan.sources) await putSchedule(client, source.settings, known.find((each) => each.settings.id === source.settings.id)?.paused ?? false);
+  for (const source of plan.sources) await putSchedules(client, source.settings, known.find((each) => each.settings.id === source.settings.id)?.paused ?? false);
 }

@@ -10,7 +10,7 @@ import { chooseSources } from './choose-sources.ts';
 export interface HistoryRun {
   readonly runId: string;
   readonly source: string;
-  /** `waiting`, `running`, `completed`, `failed`, `cancelled`, or `lost` where its workflow was gone before its end. */
+  /** `waiting`, `running`, `comparing`, `backfilling`, `completed`, `failed`, `cancelled`, or `lost` where its workflow was gone before its end. */
   readonly status: string;
   readonly trigger: Trigger;
   readonly requestedAt: string;
@@ -25,6 +25,12 @@ export interface HistoryRun {
   readonly written: number;
   readonly unchanged: number;
   readonly rejected: number;
+  readonly kind: 'sync' | 'reconcile' | 'backfill';
+  /** Keys that a comparison found, summed over its streams; null for other kinds. */
+  readonly missing: number | null;
+  readonly extra: number | null;
+  readonly different: number | null;
+  readonly repaired: number | null;
 }
 
 /** One line of `ledger`: a row of `tidemark.ledger`. */
@@ -53,10 +59,12 @@ export async function listRuns(destination: Destination, source: string | null, 
   const runs = await destination.session('reading runs', async (session) => {
     const { rows } = await session.query<HistoryRun>(
       `select r.run_id as "runId", r.source, r.status, r.trigger, ${isoUtc('r.requested_at')} as "requestedAt", ${isoUtc('r.started_at')} as "startedAt", ${isoUtc('r.ended_at')} as "endedAt",
-         r.polls::int, (select count(*)::int from tidemark.run_stream s where s.run_id = r.run_id) as streams, l.*
+         r.polls::int, (select count(*)::int from tidemark.run_stream s where s.run_id = r.run_id) as streams, l.*,
+         coalesce(r.scope->>'kind', 'sync') as kind, c.*
        from (select * from tidemark.run where $1::text is null or source = $1 order by requested_at desc limit $2) r,
          lateral (select count(*)::int as batches, coalesce(sum(read), 0)::float8 as read, coalesce(sum(written), 0)::float8 as written, coalesce(sum(unchanged), 0)::float8 as unchanged,
-           coalesce(sum(rejected), 0)::float8 as rejected from tidemark.ledger where run_id = r.run_id) l
+           coalesce(sum(rejected), 0)::float8 as rejected from tidemark.ledger where run_id = r.run_id) l,
+         lateral (select ${FOUND.map((name) => `sum((c.result->>'${name}')::float8) as ${name}`).join(', ')} from tidemark.reconciliation c where c.run_id = r.run_id) c
        order by r.requested_at desc`,
       [source, limit],
     );
@@ -98,3 +106,4 @@ export function parseLimit(text: string): number {
 }
 
 const LIMIT_MAX = 1_000_000;
+const FOUND = ['missing', 'extra', 'different', 'repaired'] as const;

@@ -7,7 +7,7 @@ import { findActiveRun } from '../destinations/postgres/runs.ts';
 import { closeBreaker } from './breaker.ts';
 import { ScheduleNotFoundError, ScheduleOverlapPolicy } from '../runtime/temporal-library.ts';
 import { requireStreamOf } from './history.ts';
-import { pauseSchedule, scheduleId } from './schedules.ts';
+import { pauseSchedules, scheduleId } from './schedules.ts';
 import { listUnwell } from './status.ts';
 import { chooseSources } from './choose-sources.ts';
 
@@ -31,7 +31,7 @@ export interface PauseResult {
 }
 
 /**
- * Pauses or resumes. Takes effect between batches; idempotent. A source's schedule is paused with it, so that no run begins only to find it
+ * Pauses or resumes. Takes effect between batches; idempotent. A source's schedules are paused with it, so that no run begins only to find it
  * paused; a stream has none of its own and needs no Temporal. Throws `usage.unknown_source`, `usage.unknown_stream`.
  */
 export async function setPausedState(destination: Destination, client: Client | null, command: PauseCommand): Promise<PauseResult> {
@@ -41,7 +41,7 @@ export async function setPausedState(destination: Destination, client: Client | 
   const before = await destination.session('reading the catalog', (session) => findSource(session, source));
   await destination.session(paused ? 'pausing' : 'resuming', (session) => setPaused(session, source, stream, paused));
   if (stream === null && client !== null) {
-    await pauseSchedule(client, source, paused);
+    await pauseSchedules(client, source, paused);
     const wakes = before?.paused === true || (forced.breakerClosed ?? []).length > 0;
     if (!paused && wakes && before !== null && before.settings.schedule.everySeconds !== null) await pollAtOnce(destination, client, source);
   }

@@ -117,11 +117,13 @@ function sourceChanges(settings: SourceSettings, hash: string, before: CatalogSo
 }
 
 function scheduleChanges(settings: SourceSettings, before: CatalogSource | undefined): Change[] {
-  const was = before === undefined || !before.settings.enabled ? null : describeSchedule(before.settings.schedule);
-  const is = settings.enabled ? describeSchedule(settings.schedule) : null;
-  if (was === is) return [];
-  const action = was === null ? 'create_schedule' : is === null ? 'remove_schedule' : 'change_schedule';
-  return [{ action, object: settings.id, destructive: false, detail: is ?? `was ${was}` }];
+  const of = (source: SourceSettings | undefined, key: 'schedule' | 'reconcile'): string | null => (source?.enabled === true && source[key] !== undefined ? describeSchedule(source[key]) : null);
+  return (['schedule', 'reconcile'] as const).flatMap((key) => {
+    const [was, is] = [of(before?.settings, key), of(settings, key)];
+    if (was === is) return [];
+    const action = was === null ? 'create_schedule' : is === null ? 'remove_schedule' : 'change_schedule';
+    return [{ action, object: settings.id, destructive: false, detail: `${key === 'reconcile' ? 'reconcile ' : ''}${is ?? `was ${was}`}` }];
+  });
 }
 
 type Inspected = Pick<SourcePlan, 'targets' | 'changes' | 'warnings' | 'problems'>;

@@ -1,6 +1,7 @@
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleNotFoundError, ScheduleOverlapPolicy } from '../runtime/temporal-library.ts';
 import type { Schedule, SourceSettings } from '../schemas/settings.ts';
+import type { ReconcileInput } from '../schemas/reconcile-input.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 
 /** The task queue of workflows, and of activities of sources whose driver needs no queue of its own: where runs are started and workers poll. */
@@ -11,6 +12,8 @@ const WINDOW_BELOW_SECONDS = 60;
 const WINDOW_SECONDS = 300;
 /** After an outage longer than this, missed runs are not made up one by one: the next one reads everything since the watermark anyway. */
 const CATCHUP_WINDOW = '1 minute';
+/** A night's comparison is made up where Temporal was away at its hour, not the next noon. */
+const RECONCILE_CATCHUP_WINDOW = '1 hour';
 /** A run that hangs may not keep its successors waiting for ever. */
 const RUN_TIMEOUT = '24 hours';
 
@@ -18,10 +21,24 @@ export function scheduleId(source: string): string {
   return `tidemark/${source}`;
 }
 
-/** Makes a source's schedule as its settings say, changes the one that is there, or removes it. */
-export async function putSchedule(client: Client, source: SourceSettings, paused: boolean): Promise<void> {
-  const options = scheduleOptions(source, paused);
-  if (options === null) return removeSchedule(client, source.id);
+/** Of its comparisons. */
+function reconcileScheduleId(source: string): string {
+  return `${scheduleId(source)}/reconcile`;
+}
+
+/** Makes a source's schedules of syncs and comparisons as its settings say, changes those that are there, or removes them. */
+export async function putSchedules(client: Client, source: SourceSettings, paused: boolean): Promise<void> {
+  const syncs = scheduleOptions(source, paused);
+  const comparisons = reconcileOptions(source, paused);
+  await Promise.all([
+    syncs === null ? remove(client, scheduleId(source.id)) : put(client, syncs, !paused && isWindowed(source.schedule)),
+    comparisons === null ? remove(client, reconcileScheduleId(source.id)) : put(client, comparisons, false),
+  ]);
+}
+
+/** `trigger`: where the action has changed, it begins now. */
+async function put(client: Client, options: ScheduleOptions, trigger: boolean): Promise<void> {
+  const paused = options.state?.paused === true;
   const handle = client.schedule.getHandle(options.scheduleId);
   let changed = false;
   try {
@@ -34,20 +51,28 @@ export async function putSchedule(client: Client, source: SourceSettings, paused
     await client.schedule.create(options);
   }
   // The window that runs ends at its next poll; without this the next one would wait for the next multiple of its length.
-  if (changed && !paused && isWindowed(source.schedule)) await handle.trigger();
+  if (changed && trigger) await handle.trigger();
 }
 
-export async function removeSchedule(client: Client, source: string): Promise<void> {
+export async function removeSchedules(client: Client, source: string): Promise<void> {
+  await Promise.all([scheduleId(source), reconcileScheduleId(source)].map((id) => remove(client, id)));
+}
+
+async function remove(client: Client, id: string): Promise<void> {
   try {
-    await client.schedule.getHandle(scheduleId(source)).delete();
+    await client.schedule.getHandle(id).delete();
   } catch (error) {
     if (!(error instanceof ScheduleNotFoundError)) throw error;
   }
 }
 
-/** Pauses or resumes a source's schedule; nothing happens where it has none. */
-export async function pauseSchedule(client: Client, source: string, paused: boolean): Promise<void> {
-  const handle = client.schedule.getHandle(scheduleId(source));
+/** Pauses or resumes a source's schedules; nothing happens where it has none. */
+export async function pauseSchedules(client: Client, source: string, paused: boolean): Promise<void> {
+  await Promise.all([scheduleId(source), reconcileScheduleId(source)].map((id) => pause(client, id, paused)));
+}
+
+async function pause(client: Client, id: string, paused: boolean): Promise<void> {
+  const handle = client.schedule.getHandle(id);
   try {
     await (paused ? handle.pause('tidemark pause') : handle.unpause('tidemark resume'));
   } catch (error) {
@@ -86,5 +111,18 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
     policies: { overlap: ScheduleOverlapPolicy.BUFFER_ONE, catchupWindow: CATCHUP_WINDOW },
     // The first window begins at once; without this it would wait for the next multiple of its length.
     state: { paused, triggerImmediately: !paused && windowed },
+  };
+}
+
+function reconcileOptions(source: SourceSettings, paused: boolean): ScheduleOptions | null {
+  const { reconcile } = source;
+  if (!source.enabled || reconcile === undefined) return null;
+  const input: ReconcileInput = { source: source.id, trigger: 'schedule' };
+  return {
+    scheduleId: reconcileScheduleId(source.id),
+    spec: reconcile.cron !== null ? { cronExpressions: [reconcile.cron], timezone: reconcile.timeZone } : { intervals: [{ every: `${reconcile.everySeconds} seconds` }] },
+    action: { type: 'startWorkflow', workflowType: 'reconcileSource', workflowId: `reconcile/${source.id}`, taskQueue: MAIN_QUEUE, args: [input], workflowRunTimeout: RUN_TIMEOUT, staticSummary: `reconcile ${source.id}` },
+    policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: RECONCILE_CATCHUP_WINDOW },
+    state: { paused },
   };
 }

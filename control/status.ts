@@ -4,9 +4,11 @@ import { lastScanSql, type LastScan } from '../destinations/postgres/delete-scan
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { listBreakers, type ConnectionName } from '../destinations/postgres/breaker.ts';
 import { listWaiting } from '../destinations/postgres/session-lease.ts';
+import { lastReconcileSql, type LastReconcile } from '../destinations/postgres/reconcile-runs.ts';
 import { isoUtc } from '../destinations/postgres/runs.ts';
 import { laneOf } from '../destinations/postgres/webhooks.ts';
 import type { Session } from '../destinations/postgres/session.ts';
+import { shellWord } from '../schemas/command-words.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { Guarantee } from '../schemas/position.ts';
 import type { StreamStatus } from '../schemas/run.ts';
@@ -44,6 +46,8 @@ export interface StreamReport {
   readonly connection: ConnectionName;
   /** The last scan for rows that are deleted at the source; null where there was none. */
   readonly lastScan: LastScan | null;
+  /** What the last comparison of source and target found; null where there was none. */
+  readonly lastReconcile: LastReconcile | null;
 }
 
 interface StatusRow extends Omit<StreamFacts, 'enabled' | 'sourcePaused' | 'scheduled' | 'last'> {
@@ -55,6 +59,7 @@ interface StatusRow extends Omit<StreamFacts, 'enabled' | 'sourcePaused' | 'sche
   readonly guarantee: Guarantee | null;
   readonly last: (LastRun & { readonly at: string; readonly read: number; readonly written: number; readonly lastCommit: number | null }) | null;
   readonly lastScan: LastScan | null;
+  readonly lastReconcile: LastReconcile | null;
 }
 
 export interface FreshnessReport {
@@ -112,11 +117,19 @@ function report(row: StatusRow, facts: StreamFacts, count: RowCount, overdue: st
     error,
     next,
     freshness,
-    warnings: [...warningsOf(facts), ...(freshness?.missed === true ? [missedText(freshness, lag)] : []), ...stalled, ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(quiet === null ? [] : [quiet]), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
+    warnings: [...warningsOf(facts), ...differenceWarnings(row), ...(freshness?.missed === true ? [missedText(freshness, lag)] : []), ...stalled, ...(sessionsBusy && status === 'running' ? ['steps of its source wait for one of the sessions that sessions_max allows'] : []), ...(overdue !== null && waits ? [overdue] : []), ...(quiet === null ? [] : [quiet]), ...(reached.warning !== null && waits && error?.code !== 'source.breaker_open' ? [reached.warning] : [])],
     breaker: reached.breaker,
     connection: reached.connection,
     lastScan: row.lastScan,
+    lastReconcile: row.lastReconcile,
   };
+}
+
+/** Until a comparison finds the target equal, or a repair has made it so. */
+function differenceWarnings({ source, stream, lastReconcile }: StatusRow): string[] {
+  if (lastReconcile === null || lastReconcile.remaining === 0) return [];
+  const { missing, extra, different, remaining, at } = lastReconcile;
+  return [`differs from its source: ${remaining.toLocaleString('en-US')} rows by the comparison of ${at} (missing ${missing}, extra ${extra}, different ${different}); tidemark reconcile ${shellWord(source)} ${shellWord(stream)} looks again, and copies them with --repair`];
 }
 
 /** Asked now, so that a miss shows where no worker runs that could notice it. Nobody waits for what is paused or disabled. */
@@ -155,7 +168,7 @@ async function readStreams(session: Session, source: string | null): Promise<Sta
     `select s.source, s.stream, coalesce((s.plan->'target'->>'schema') || '.' || (s.plan->'target'->>'name'), s.target) as target, s.paused as "streamPaused", s.parked,
        (s.settings->>'enabled')::boolean as "streamEnabled", ${epoch('s.checked_at')} as "checkedAt", coalesce(s.plan->'notes', '[]') as notes,
        (s.settings->>'freshnessSeconds')::float8 as "objectiveSeconds", (select ${epoch('f.since')} from tidemark.freshness f where f.source = s.source and f.stream = s.stream) as "missedSince",
-       w.source is not null as "hasWatermark", w.display as watermark, w.guarantee, coalesce(w.future_rows, 0)::float8 as "futureRows", ${epoch('w.as_of')} as "asOf", last.run as last, ${lastScanSql('s.source', 's.stream')} as "lastScan",
+       w.source is not null as "hasWatermark", w.display as watermark, w.guarantee, coalesce(w.future_rows, 0)::float8 as "futureRows", ${epoch('w.as_of')} as "asOf", last.run as last, ${lastScanSql('s.source', 's.stream')} as "lastScan", ${lastReconcileSql('s.source', 's.stream')} as "lastReconcile",
        (select count(*) from tidemark.quarantine q where q.source = s.source and q.stream = s.stream and q.replayed_at is null)::float8 as quarantined,
        (select coalesce(json_agg(json_build_object('id', a.id::text, 'action', a.action) order by a.id), '[]') from tidemark.approval a where a.source = s.source and a.stream = s.stream and a.state = 'pending') as waiting
      from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream

@@ -1,4 +1,5 @@
 /** A backfill: a range of cursor values of one stream is read again, slice by slice, beside the live syncs. The live watermark never moves. */
+import { endBackfill } from '../destinations/postgres/backfill-runs.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
 import { sumRun } from '../destinations/postgres/ledger.ts';
 import { countSlices, findBackfill, listOpenSlices, listProof, reopenLostSlices, saveBackfill, saveSlices, type SliceCounts } from '../destinations/postgres/slices.ts';
@@ -67,13 +68,14 @@ export interface BackfillEnd {
 }
 
 /** Looks whether every slice is in the generation that readers see, and clears away what the run left: `over` when no slice of it is to be read any more. */
-export async function closeBackfill(engine: Engine, step: { readonly source: string; readonly stream: string; readonly runId: string; readonly over: boolean }): Promise<BackfillEnd> {
+export async function closeBackfill(engine: Engine, step: { readonly source: string; readonly stream: string; readonly runId: string; readonly over: boolean; readonly cancelled?: boolean }): Promise<BackfillEnd> {
   return engine.destination.transaction('closing a backfill', async (session) => {
     const reopened = step.over ? 0 : await reopenLostSlices(session, step.runId);
     if (step.over || reopened === 0) {
       const { rows } = await session.query<{ slice: string }>("select distinct split_part(step, '.', 2) as slice from tidemark.batch where run_id = $1 and state <> 'loaded'", [step.runId]);
       for (const { slice } of rows) await dropStage(session, stageName(step.source, step.stream, `slice_${slice}`));
       await forgetBatches(session, step.runId);
+      await endBackfill(session, step.runId, step.cancelled === true ? 'cancelled' : step.over ? 'failed' : 'completed');
     }
     return { reopened, slices: await countSlices(session, step.runId), counts: await sumRun(session, step.runId, step.stream) };
   });

@@ -1,6 +1,7 @@
 /** When a source is read: cron expressions, time zones and hours. Checked here, so that a typo fails with the file and not at night. */
 import { Cron } from 'croner';
 import { z } from 'zod';
+import { positiveDurationSchema } from './config-values.ts';
 
 /** True for an IANA name (`Africa/Dar_es_Salaam`) or `UTC`. Offsets such as `+03:00` have no summer time and are refused. */
 function isTimeZone(name: string): boolean {
@@ -40,3 +41,13 @@ export const readWindowSchema = z
   .regex(new RegExp(`^\\s*${CLOCK}\\s*-\\s*${CLOCK}\\s*$`), { error: 'These are not hours of a day; Write from-to, for example "22:00-05:30".' })
   .transform((window) => window.replace(/\s+/g, ''))
   .refine((window) => window.slice(0, 5) !== window.slice(6), { error: 'This window is empty; Write two different times, or leave it out.' });
+
+/** When source and targets are compared by themselves; null lifts what `defaults` say. */
+export const reconcileScheduleSchema = z
+  .strictObject({
+    schedule: cronSchema.optional().meta({ description: 'Cron expression of five fields, in time_zone.' }),
+    every: positiveDurationSchema.optional().meta({ description: 'Time between comparisons.' }),
+  })
+  .refine((written) => (written.schedule === undefined) !== (written.every === undefined), { error: 'This does not say once when to compare; Write either { schedule: "0 3 * * *" } or { every: 1d }.' })
+  .nullable()
+  .meta({ description: 'Compare source and targets by a schedule, beside the syncs.' });

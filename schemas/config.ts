@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { eventsSchema } from './config-events.ts';
 import { columnsSchema, deletesSchema, maskSchema, retentionSchema, ruleSchema } from './config-rows.ts';
-import { cronSchema, readWindowSchema, timeZoneSchema } from './config-schedule.ts';
+import { cronSchema, readWindowSchema, reconcileScheduleSchema, timeZoneSchema } from './config-schedule.ts';
 import { durationSchema, nameSchema, positiveDurationSchema, prioritySchema, rowCountSchema, shareSchema, sourceIdSchema, targetSchema } from './config-values.ts';
 
 const breakerSchema = z.strictObject({
@@ -46,13 +46,14 @@ const inheritable = {
   types: z.record(z.string().min(1), z.string().min(1)).optional().meta({ description: 'Choices of types that the connector offers. Levels are joined by name.' }),
 };
 
-export const defaultsSchema = z.strictObject(inheritable);
+export const defaultsSchema = z.strictObject({ ...inheritable, reconcile: reconcileScheduleSchema.optional() });
 
 export const streamSchema = z.strictObject({
   table: nameSchema.meta({ description: 'As the source has it: TABLE or SCHEMA.TABLE.' }),
   target: targetSchema.optional().meta({ description: 'schema.table in the destination. Default <source id>.<table>.' }),
   cursor: nameSchema.optional().meta({ description: 'Column whose order says what is new. Left out: discovered.' }),
   key: z.array(nameSchema).optional().meta({ description: 'Left out: discovered. Empty: there is none.' }),
+  reconcile: z.null().optional().meta({ description: 'null: not compared by the schedule of its source.' }),
   touch_log: z.array(nameSchema).optional().meta({ description: 'Columns whose old values are kept for rows that change, for tables derived from this one. Default: none.' }),
   ...inheritable,
 });
@@ -65,6 +66,7 @@ const sourceShape = {
   id: sourceIdSchema,
   name: z.string().min(1).max(400).optional(),
   connection: connectionSchema,
+  reconcile: reconcileScheduleSchema.optional(),
   fallback: connectionSchema.nullable().optional().meta({ description: 'A second connection, used while the first one\'s breaker is open.' }),
   ...inheritable,
 };

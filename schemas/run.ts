@@ -15,7 +15,7 @@ export interface RunScope {
   /** Scans for deleted rows, whether one is due or not. Absent: only where one is due. */
   readonly detectDeletes?: boolean;
   /** Absent: a sync. */
-  readonly kind?: 'reconcile';
+  readonly kind?: 'reconcile' | 'backfill';
 }
 
 /** Counts of a stream in a run; ids, states and counts only, so that it may cross Temporal. */

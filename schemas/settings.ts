@@ -64,6 +64,8 @@ export interface StreamSettings {
   readonly freshnessSeconds: number | null;
   /** Columns whose old values a load keeps in the touch log, as written; absent where none are named. */
   readonly touchLog?: readonly string[];
+  /** Absent where the schedule of comparisons takes the stream along. */
+  readonly reconcile?: false;
   readonly enabled: boolean;
   readonly priority: Priority;
   /** The stream's own schedule; null: the source's. */
@@ -101,6 +103,8 @@ export interface SourceSettings {
   readonly priority: Priority;
   readonly enabled: boolean;
   readonly schedule: Schedule;
+  /** When its streams are compared by themselves; absent where they are not. */
+  readonly reconcile?: Schedule;
   readonly statementTimeoutSeconds: number;
   readonly sessionsMax: number;
   /** `HH:MM-HH:MM` in the schedule's time zone, may span midnight; null: at any hour. */

@@ -42,7 +42,7 @@ export async function backfillStream(input: BackfillInput): Promise<BackfillSumm
   } catch (failure) {
     if (!isCancellation(failure) && !(failure instanceof ApplicationFailure) && !isFailureOfStep(failure)) throw failure;
     const cancelled = isCancellation(failure);
-    await CancellationScope.nonCancellable(() => run.clear());
+    await CancellationScope.nonCancellable(() => run.clear(cancelled));
     markStatus(cancelled ? 'cancelled' : 'failed');
     throw cancelled ? failure : failureOf(errorOf(failure));
   }
@@ -84,8 +84,8 @@ class Backfill {
   }
 
   /** After a failure or a cancel: what is open stays open, and nothing of it is left in the destination. */
-  async clear(): Promise<void> {
-    await this.#close(true);
+  async clear(cancelled: boolean): Promise<void> {
+    await this.#close(true, cancelled);
   }
 
   async #slice(slice: number, queue: string): Promise<void> {
@@ -105,9 +105,9 @@ class Backfill {
     }
   }
 
-  async #close(over: boolean) {
+  async #close(over: boolean, cancelled = false) {
     const { source, stream } = this.#request;
-    return proxyActivities<BackfillActivities>(BOOKKEEPING).closeBackfill({ runId: this.runId, source, stream, over });
+    return proxyActivities<BackfillActivities>(BOOKKEEPING).closeBackfill({ runId: this.runId, source, stream, over, cancelled });
   }
 
   /** A long backfill goes on in a new execution; which slices are done is in the destination. */

@@ -51,7 +51,7 @@ export async function reconcileSource(input: ReconcileInput): Promise<ReconcileS
 async function reconcile(request: ReconcileRequest, runId: string): Promise<readonly ReconcileResult[]> {
   const { source } = request;
   const { workflowId, runId: workflowRunId } = workflowInfo();
-  const open = await question.openReconcile({ runId, source, streams: request.streams, workflowId, workflowRunId });
+  const open = await question.openReconcile({ runId, source, streams: request.streams, trigger: request.trigger, workflowId, workflowRunId });
   const results: ReconcileResult[] = [];
   const failures: unknown[] = [];
   await inParallel(open.streams.map(({ stream }) => stream), COMPARISONS_IN_FLIGHT, async (stream) => {
@@ -82,7 +82,7 @@ async function repair(request: ReconcileRequest, runId: string, open: ReconcileO
   const { workflowId, runId: workflowRunId } = workflowInfo();
   setCurrentDetails(`**${source}**: waiting for its turn to repair ${differing.length} streams`);
   await bookkeeping.askForRepair({ runId, source });
-  while ((await turns.takeTurn({ runId, source, trigger: 'manual', scope: { streams, full: false, kind: 'reconcile' }, workflowId, workflowRunId })).state !== 'active');
+  while ((await turns.takeTurn({ runId, source, trigger: request.trigger, scope: { streams, full: false, kind: 'reconcile' }, workflowId, workflowRunId })).state !== 'active');
   for (const result of differing) {
     setCurrentDetails(`**${source}**: repairing ${result.stream}`);
     const cap = open.streams.find(({ stream }) => stream === result.stream)?.deleteCap ?? 0;

@@ -1,3 +1,4 @@
+import type { HistoryRun } from '../../control/history.ts';
 import type { Register } from '../context.ts';
 import { placeOf } from '../place.ts';
 
@@ -15,9 +16,14 @@ export const register: Register = (program, context) => {
       await context.output.result({ ok: true, runs }, async () => {
         if (runs.length === 0) return 'No run yet.';
         const rows = runs.map((run) => [
-          run.source, run.status, run.trigger, run.startedAt ?? run.requestedAt, run.endedAt ?? '', ...[run.polls, run.streams, run.read, run.written].map((n) => n.toLocaleString('en-US')), run.runId,
+          run.source, run.kind, run.status, run.trigger, run.startedAt ?? run.requestedAt, run.endedAt ?? '', ...[run.polls, run.streams, run.read, run.written].map((n) => n.toLocaleString('en-US')), found(run), run.runId,
         ]);
-        return context.output.table(['source', 'status', 'trigger', 'started', 'ended', 'polls', 'streams', 'read', 'written', 'run'], rows);
+        return context.output.table(['source', 'kind', 'status', 'trigger', 'started', 'ended', 'polls', 'streams', 'read', 'written', 'differences', 'run'], rows);
       });
     });
 };
+
+/** Keys that a comparison found; empty for runs that compare nothing. */
+function found({ missing, extra, different }: HistoryRun): string {
+  return missing === null || extra === null || different === null ? '' : (missing + extra + different).toLocaleString('en-US');
+}

@@ -9,7 +9,7 @@ const DEFAULTS = {
 } as const;
 const BREAKER: Breaker = { failures: 5, cooldownSeconds: 60, successes: 2 };
 
-type Level = DefaultsConfig;
+type Level = Omit<DefaultsConfig, 'reconcile'>;
 
 /** The value of `key` at the narrowest level that has one; levels go from wide to narrow. `null` counts as a value. */
 function narrowest<Key extends keyof Level>(levels: readonly Level[], key: Key): Level[Key] {
@@ -24,6 +24,13 @@ function scheduleOf(levels: readonly Level[]): Schedule {
     cron: deciding?.schedule ?? null,
     timeZone: narrowest(levels, 'time_zone') ?? DEFAULTS.time_zone,
   };
+}
+
+/** Null: nothing is compared by itself. */
+function reconcileOf(levels: readonly Pick<DefaultsConfig, 'reconcile' | 'time_zone'>[]): Schedule | null {
+  const written = levels.findLast((level) => level.reconcile !== undefined)?.reconcile ?? null;
+  if (written === null) return null;
+  return { everySeconds: written.every ?? null, cron: written.schedule ?? null, timeZone: levels.findLast((level) => level.time_zone !== undefined)?.time_zone ?? DEFAULTS.time_zone };
 }
 
 function breakerOf(levels: readonly Level[]): Breaker {
@@ -82,6 +89,7 @@ function mergeStream(sourceId: string, wide: readonly Level[], stream: StreamCon
     retention: narrowest(levels, 'retention') ?? null,
     freshnessSeconds: narrowest(levels, 'freshness') ?? null,
     ...(stream.touch_log === undefined || stream.touch_log.length === 0 ? {} : { touchLog: stream.touch_log }),
+    ...(stream.reconcile === null ? { reconcile: false } : {}),
     enabled: stream.enabled ?? true,
     ...limitsOf(levels),
     schedule: ownSchedule ? scheduleOf(levels) : null,
@@ -104,8 +112,9 @@ export interface WrittenConnections {
 }
 
 /** `kind` is the connector's own word for it; `written` comes from the tree in which references are kept. */
-export function mergeSource(defaults: Level, source: Omit<SourceConfig, 'kind'>, kind: string, written: WrittenConnections): SourceSettings {
-  const levels: readonly Level[] = [defaults, source];
+export function mergeSource(defaults: DefaultsConfig, source: Omit<SourceConfig, 'kind'>, kind: string, written: WrittenConnections): SourceSettings {
+  const levels = [defaults, source];
+  const reconcile = reconcileOf(levels);
   return {
     id: source.id,
     name: source.name ?? source.id,
@@ -113,6 +122,7 @@ export function mergeSource(defaults: Level, source: Omit<SourceConfig, 'kind'>,
     ...written,
     enabled: narrowest(levels, 'enabled') ?? true,
     schedule: scheduleOf(levels),
+    ...(reconcile === null ? {} : { reconcile }),
     ...limitsOf(levels),
     streams: source.streams.map((stream) => mergeStream(source.id, levels, typeof stream === 'string' ? { table: stream } : stream)),
   };
