@@ -77,6 +77,8 @@ export interface ReconcileResult {
   readonly repaired: number;
   /** Keys that differ now: what was found less what was repaired. */
   readonly remaining: number;
+  /** Rejected rows of the stream that wait in quarantine: known, and no differences where rows have a key. */
+  readonly quarantined: number;
   /** Columns of the target that were left out. */
   readonly notCompared: readonly string[];
   /** The stream has a key, so that what differs has a name and can be repaired. */

@@ -1,7 +1,9 @@
 /** The first look: counts and sums of hashes of both sides at once, then the keys of what differs. */
 import type { SourceSession } from '../../connectors/connector.ts';
 import { beginComparison, digestTable, hashedRows } from '../../destinations/postgres/digest.ts';
-import { clearDifferences, copiedKeys, countUnkeyed, createKeysTable, recordDifferences, settleAll, sideOf, SOURCE_KEYS, type DifferenceCounts, type DifferenceOwner, type Side } from '../../destinations/postgres/difference.ts';
+import { clearDifferences, copiedKeys, countDifferences, countUnkeyed, createKeysTable, recordDifferences, settleAll, sideOf, SOURCE_KEYS, type DifferenceCounts, type DifferenceOwner, type Side } from '../../destinations/postgres/difference.ts';
+import { countWaiting } from '../../destinations/postgres/quarantine.ts';
+import { forgetRejected } from '../../destinations/postgres/rejected-keys.ts';
 import { formatTableName } from '../../destinations/postgres/identifiers.ts';
 import { readWatermark } from '../../destinations/postgres/ledger.ts';
 import type { Session } from '../../destinations/postgres/destination.ts';
@@ -12,7 +14,7 @@ import { copyRows, keepError } from '../copy-rows.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts';
 import { pollStreams } from '../poll.ts';
 import { copyForComparison } from './copied-rows.ts';
-import { planComparison, type Comparison } from './comparison.ts';
+import { planComparison, rejectedKeyOf, type Comparison } from './comparison.ts';
 
 /** So many rows share a bucket: what one differing row costs in keys that are fetched, against the size of the sums. */
 const ROWS_PER_BUCKET = 1024;
@@ -56,6 +58,7 @@ export async function compareStream(engine: Engine, owner: DifferenceOwner, sign
     const seen = await engine.destination.session('comparing a target', (session) => whileNotAborted(engine, session, signal, () => look(session, looking)));
     const { missing, extra, different } = seen.counts;
     const found = missing + extra + different;
+    const quarantined = await engine.destination.session('counting rejected rows', (session) => countWaiting(session, owner.source, owner.stream));
     const mayBeOnTheirWay = found > 0 && (news || (await newsBefore(engine, source, owner)));
     if (!mayBeOnTheirWay) await engine.destination.session('settling differences', (session) => settleAll(session, owner));
     return {
@@ -70,14 +73,20 @@ export async function compareStream(engine: Engine, owner: DifferenceOwner, sign
       unsettled: 0,
       repaired: 0,
       remaining: found,
+      quarantined,
       notCompared: comparison.notCompared,
       named: comparison.key.length > 0,
       way: comparison.atSource === null ? 'extract' : 'digest',
       asOf: seen.asOf,
-      notes: comparison.notCompared.length === 0 ? [] : [`not compared: ${comparison.notCompared.join(', ')}`],
+      notes: notesOf(comparison, quarantined),
       mayBeOnTheirWay,
     };
   });
+}
+
+function notesOf({ notCompared, key }: Comparison, quarantined: number): string[] {
+  const known = key.length === 0 ? 'without a key they are among those that are missing' : 'they are no differences';
+  return [...(notCompared.length === 0 ? [] : [`not compared: ${notCompared.join(', ')}`]), ...(quarantined === 0 ? [] : [`${quarantined.toLocaleString('en-US')} rejected rows wait in quarantine: ${known}`])];
 }
 
 /**
@@ -132,7 +141,10 @@ const everything = (rows: string): Side => ({ rows, where: 'true' });
 
 async function record(session: Session, comparison: Comparison, owner: DifferenceOwner, source: Side, target: Side): Promise<DifferenceCounts> {
   const key = comparison.key.map(({ name }) => name);
-  return key.length === 0 ? countUnkeyed(session, source, target) : recordDifferences(session, owner, key, source, target);
+  if (key.length === 0) return countUnkeyed(session, source, target);
+  await recordDifferences(session, owner, key, source, target);
+  await forgetRejected(session, owner, comparison.plan.target, rejectedKeyOf(comparison));
+  return countDifferences(session, owner);
 }
 
 async function countRows(session: Session, side: Side): Promise<number> {

@@ -3,6 +3,7 @@ import type { SourceSession, StreamRead } from '../../connectors/connector.ts';
 import { columnsOf, DELETED_COLUMN, readProbe, type DigestTable } from '../../destinations/postgres/digest.ts';
 import { SOURCE_ROWS } from '../../destinations/postgres/difference.ts';
 import { formatTableName } from '../../destinations/postgres/identifiers.ts';
+import type { RejectedKey } from '../../destinations/postgres/rejected-keys.ts';
 import { inspectTable, type TableFacts, type TypedColumn } from '../../destinations/postgres/target.ts';
 import type { DigestPlan } from '../../schemas/comparison.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
@@ -70,22 +71,22 @@ function pastOf(plan: StreamPlan, changed: ReadonlySet<string>): string | null {
   throw new TidemarkError('config.unsupported', `Stream ${plan.stream} keeps rows by the age of column ${name}, which it masks, so rows of its source that are past their time can't be told.`, { hint: 'Keep rows by a column without a mask to compare them.' });
 }
 
-/** Source names of columns whose target holds something else on purpose: masked or transformed. */
+/** Source names of columns whose target holds something else on purpose: masked, transformed, or set to NULL by a rule. */
 export function changedColumns(plan: StreamPlan): string[] {
-  const { transforms = [] } = plan as StreamPlan & Checks;
-  const transformed = plan.read.columns.filter((_, i) => transforms.some(({ name }) => name === plan.columns[i]!.name));
+  const { transforms = [], rules = [] } = plan;
+  const written = new Set([...transforms.map(({ name }) => name), ...rules.filter(({ otherwise }) => otherwise === 'null').map(({ column }) => column)]);
+  const transformed = plan.read.columns.filter((_, i) => written.has(plan.columns[i]!.name));
   return [...new Set([...(plan.masks?.columns.map(({ name }) => name) ?? []), ...transformed])];
 }
 
-/** What is done to rows between source and target, where the plan says so. */
-interface Checks {
-  readonly transforms?: readonly { readonly name: string }[];
-  readonly rules?: readonly unknown[];
+/** The key with the source's names of it. */
+export function rejectedKeyOf({ key, read }: Comparison): RejectedKey[] {
+  return key.map((column, i) => ({ ...column, sourceName: read.key[i] ?? column.name }));
 }
 
 /** A copy of these rows would have to pass masks, transforms or rules. */
 export function isPlain(plan: StreamPlan): boolean {
-  const { transforms = [], rules = [] } = plan as StreamPlan & Checks;
+  const { transforms = [], rules = [] } = plan;
   return transforms.length + rules.length + (plan.masks?.columns.length ?? 0) === 0;
 }
 

@@ -2,8 +2,9 @@
 import type { RowRead, SourceSession } from '../../connectors/connector.ts';
 import { beginComparison, hashedRows } from '../../destinations/postgres/digest.ts';
 import { countDifferences, countOpen, createCandidates, isCandidate, nextKeys, settleCandidates, type DifferenceCounts, type DifferenceOwner, type FoundKey, type Side } from '../../destinations/postgres/difference.ts';
+import { forgetRejected } from '../../destinations/postgres/rejected-keys.ts';
 import { loadPlan, withSource, type Engine, type OnProgress } from '../engine.ts';
-import { planComparison, type Comparison } from './comparison.ts';
+import { planComparison, rejectedKeyOf, type Comparison } from './comparison.ts';
 import { copyForComparison } from './copied-rows.ts';
 import { whileNotAborted } from './compare.ts';
 
@@ -29,6 +30,7 @@ export async function settleDifferences(engine: Engine, owner: DifferenceOwner, 
       await lookAgain(engine, source, comparison, keys, signal, onProgress);
       keys = await next(engine, owner, key, keys.at(-1)!.id);
     }
+    if (key.length > 0) await engine.destination.session('passing over rejected rows', (session) => forgetRejected(session, owner, plan.target, rejectedKeyOf(comparison)));
   });
   return engine.destination.session('counting differences', async (session) => ({ ...(await countDifferences(session, owner)), open: await countOpen(session, owner) }));
 }
