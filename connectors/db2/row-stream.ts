@@ -25,6 +25,8 @@ export class RowStream extends Readable {
     super({ highWaterMark: 256 * 1024 });
     this.#pipe = pipe;
     this.#options = options;
+    // A read may fail before its consumer listens; the stream keeps the error for it.
+    this.on('error', () => undefined);
     pipe.on('data', this.#onData);
     pipe.pause();
   }
