@@ -16,7 +16,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
-import type { CheckedSource, RunSummary } from '../activities/messages.ts';
+import type { CheckedSource, CheckRequest, RunSummary } from '../activities/messages.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { RunScope } from '../schemas/run.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
@@ -47,7 +47,7 @@ export interface Progress {
 const question = proxyActivities<Activities>(QUESTION);
 const turns = proxyActivities<Activities>(TURN);
 const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
-const poll = proxyLocalActivities<Pick<Activities, 'checkSource'>>(POLL);
+const poll = proxyLocalActivities<Pick<Activities, 'checkSource' | 'pollSource'>>(POLL);
 const pollSync = proxyLocalActivities<Pick<Activities, 'syncInPoll'>>(POLL_SYNC);
 
 /** One run of a source: its turn, the check, a child for each stream that has something new, the summary. A window does that every few seconds. */
@@ -74,6 +74,8 @@ class SourceRun {
   readonly #request: SyncRequest;
   #phase: Progress['phase'] = 'waiting';
   #polls = 0;
+  /** Of a window: the instant of the last poll. */
+  #tick = 0;
   readonly #running = new Set<string>();
   #giveWay = false;
   #syncNow = false;
@@ -109,13 +111,14 @@ class SourceRun {
   async window(): Promise<void> {
     const every = (this.#request.everySeconds ?? 30) * 1_000;
     const end = windowEnd(Date.now(), (this.#request.windowSeconds ?? 300) * 1_000);
-    for (let tick = firstTick(Date.now(), every, this.#request.source); tick < end; tick = nextTick(Date.now(), tick, every)) {
+    for (let tick = firstTick(Date.now(), every, this.#request.source); tick < end; tick = nextTick(Date.now(), this.#tick, every)) {
+      this.#tick = tick;
       this.#enter('resting');
       const rest = tick - Date.now();
       if (rest > 0) await condition(() => this.#giveWay || this.#syncNow, rest);
       if (this.#giveWay) await this.#letOthersGo();
       this.#syncNow = false;
-      if (!(await this.pass())) return;
+      if (!(await this.pass(end))) return;
     }
   }
 
@@ -126,13 +129,13 @@ class SourceRun {
   }
 
   /** One look at the source, and a child workflow for each stream that may have something new. False where the window is over before its time. */
-  async pass(): Promise<boolean> {
+  async pass(until?: number): Promise<boolean> {
     const { source, trigger } = this.#request;
     this.#enter('polling');
     const request = { runId: this.runId, source, trigger, scope: this.#scope(), poll: this.#polls++, everySeconds: this.#request.everySeconds };
     let checked: CheckedSource;
     try {
-      checked = await (trigger === 'window' ? poll : question).checkSource(request);
+      checked = await (trigger === 'window' ? this.#poll(request, until ?? 0) : question.checkSource(request));
     } catch (failure) {
       if (isCancellation(failure)) throw failure;
       const error = errorOf(failure);
@@ -147,8 +150,17 @@ class SourceRun {
     if (checked.over) return false;
     if (checked.giveWay) this.#giveWay = true;
     this.#enter('syncing');
-    await inParallel(checked.changed, STREAMS_IN_FLIGHT, (stream) => this.#syncOne(stream, request.poll, checked));
+    await inParallel(checked.changed, STREAMS_IN_FLIGHT, (stream) => this.#syncOne(stream, this.#polls - 1, checked));
     return true;
+  }
+
+  /** One poll, or a few that are close together. */
+  async #poll(request: CheckRequest, until: number): Promise<CheckedSource> {
+    if (!patched('polls-in-one-task')) return poll.checkSource(request);
+    const polled = await poll.pollSource({ ...request, tick: this.#tick, until });
+    this.#polls += polled.polls - 1;
+    this.#tick = polled.tick;
+    return polled;
   }
 
   /** One stream's trouble is its own: its child has written it down, and its neighbours go on. */

@@ -23,7 +23,7 @@ export function failure(code: ErrorCode): ApplicationFailure {
 /** Those of a sync. */
 export type SyncActivities = Pick<
   Activities,
-  | 'takeTurn' | 'giveWay' | 'awaitRun' | 'checkSource' | 'endSource' | 'endRun' | 'setPaused'
+  | 'pollSource' | 'takeTurn' | 'giveWay' | 'awaitRun' | 'checkSource' | 'endSource' | 'endRun' | 'setPaused'
   | 'prepareStream' | 'extractBatch' | 'transformBatch' | 'loadBatch' | 'copyPart' | 'keyBuild' | 'finishBuild' | 'endStream' | 'syncInPoll'
 >;
 
@@ -32,9 +32,9 @@ export class RecordedActivities {
   readonly #ends: StreamEndRequest[] = [];
   readonly all: SyncActivities;
 
-  constructor(answers: Partial<SyncActivities> = {}) {
+  constructor({ pollSource: polled, ...answers }: Partial<SyncActivities> = {}) {
     let batch = 500;
-    const defaults: SyncActivities = {
+    const defaults: Omit<SyncActivities, 'pollSource'> = {
       takeTurn: async () => ({ state: 'active' }),
       giveWay: async () => undefined,
       awaitRun: async () => true,
@@ -61,7 +61,10 @@ export class RecordedActivities {
         return (answer as (given: unknown) => Promise<unknown>)(argument);
       },
     ]);
-    this.all = Object.fromEntries(noted) as SyncActivities;
+    const all = Object.fromEntries(noted) as SyncActivities;
+    // One call of a window is one poll or several; without a word from the test it is one.
+    const pollSource: Activities['pollSource'] = polled ?? (async (request) => ({ ...(await all.checkSource(request)), polls: 1, tick: request.tick }));
+    this.all = { ...all, pollSource };
   }
 
   /** Names in the order of the calls. */

@@ -36,7 +36,7 @@ describeTimeSkipping('a window of polls', () => {
       await handle.result();
       return historyOf(handle);
     });
-    const polls = history.filter(({ type }) => type === 'markerRecorded');
+    const polls = history.filter(({ type, attributes }) => type === 'markerRecorded' && attributes['markerName'] === 'core_local_activity');
     const fired = history.filter(({ type }) => type === 'timerFired').map(({ at }) => at);
     // Every minute of the window has its poll: each interval after the first begins with a timer at the same second of it.
     const instants = fired.map((at) => Math.floor(at / (EVERY * 1000)));
@@ -70,6 +70,20 @@ describeTimeSkipping('a window of polls', () => {
     expect(history.map(({ type }) => type)).not.toContain('startChildWorkflowExecutionInitiated');
     expect(activities.argumentsOf('syncInPoll')).toEqual([expect.objectContaining({ source: 'shop', stream: 'a', step: '0.0.i.0' })]);
     expect(activities.names).not.toContain('prepareStream');
+  });
+
+  test('polls that are close together share a task: the next ones count on from them, at the instants that follow', async () => {
+    const asked: { poll: number; tick: number }[] = [];
+    const activities = new RecordedActivities({
+      pollSource: async ({ poll, tick, everySeconds }) => {
+        asked.push({ poll, tick });
+        return { ...checked([]), over: asked.length === 3, polls: 3, tick: tick + 2 * (everySeconds ?? 0) * 1000 };
+      },
+    });
+    await withWorker(environment, activities.all, async () => ended(await start(LONG)));
+    expect(asked.map(({ poll }) => poll)).toEqual([0, 3, 6]);
+    expect(asked.map(({ tick }) => (tick - asked[0]!.tick) / (EVERY * 1000))).toEqual([0, 3, 6]);
+    expect(activities.argumentsOf('endRun')).toEqual([expect.objectContaining({ polls: 9 })]);
   });
 
   test('a poll whose own attempt fails leaves the stream to its workflow, which begins with the same step', async () => {
