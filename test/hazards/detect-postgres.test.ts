@@ -1,0 +1,3 @@
+import { testDetectCases } from './detect-cases.ts';
+
+testDetectCases('postgres');
