@@ -2,6 +2,7 @@
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { countWaiting, listWaiting, type WaitingRow } from '../destinations/postgres/quarantine.ts';
 import { replayQuarantine, type Replayed } from '../pipeline/replay.ts';
+import { TidemarkError } from '../schemas/errors.ts';
 import { requireStreamOf } from './history.ts';
 
 export type { Replayed, WaitingRow };
@@ -25,4 +26,19 @@ export async function readQuarantine(destination: Destination, source: string, s
 export async function replay(destination: Destination, source: string, stream: string): Promise<Replayed> {
   await requireStreamOf(destination, source, stream);
   return replayQuarantine(destination, source, stream);
+}
+
+/**
+ * Replays by the settings as applied. Where they were applied after the stream's last sync, `sync` is called first, so that the target fits them; it is called only
+ * for a stream with waiting rows. Throws as {@link replay}, and what `sync` throws.
+ */
+export async function replayAsApplied(destination: Destination, source: string, stream: string, sync: () => Promise<void>): Promise<Replayed> {
+  try {
+    return await replay(destination, source, stream);
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || error.code !== 'run.not_applied') throw error;
+    if ((await destination.session('reading the quarantine', (session) => countWaiting(session, source, stream))) === 0) throw error;
+  }
+  await sync();
+  return replay(destination, source, stream);
 }

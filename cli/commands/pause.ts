@@ -27,5 +27,5 @@ function pauseText(context: CliContext, { source, stream, paused, warnings, brea
   const { colours } = context.output;
   const name = stream === null ? source : `${source} ${stream}`;
   const breaker = breakerClosed === undefined ? [] : [breakerClosed.length === 0 ? `${source}: its breaker was not open` : `${source}: breaker closed (${breakerClosed.join(', ')}); the next sync tries it`];
-  return [`${name}: ${paused ? colours.yellow('paused') : colours.green('not paused')}`, ...breaker, ...warnings.map((warning) => `${colours.yellow('warning')} ${warning}`)].join('\n');
+  return [`${name}: ${paused ? colours.yellow('paused') : colours.green('resumed')}`, ...breaker, ...warnings.map((warning) => `${colours.yellow('warning')} ${warning}`)].join('\n');
 }

@@ -36,8 +36,14 @@ export const register: Register = (program, context) => {
     .description("runs the waiting rows again through today's types and rules; good ones are loaded, bad ones go on waiting")
     .action(async (source: string, stream: string) => {
       const { withDestination } = await import('../../control/open.ts');
-      const { replay } = await import('../../control/quarantine.ts');
-      const replayed = await withDestination(await placeOf(context), (destination) => replay(destination, source, stream));
+      const { replayAsApplied } = await import('../../control/quarantine.ts');
+      const { settleStream } = await import('../../control/settle-stream.ts');
+      const place = await placeOf(context);
+      const replayed = await withDestination(place, (destination) =>
+        replayAsApplied(destination, source, stream, async () => {
+          await context.output.note(`The settings of ${source} ${stream} were applied after its last sync, so it is synced first.`);
+          await settleStream(place, destination, source, stream);
+        }));
       await context.output.result({ ok: replayed.rejected === 0, source, stream, ...replayed }, () =>
         `${replayed.read} replayed: ${replayed.written} written, ${replayed.unchanged} unchanged, ${replayed.superseded} superseded, ${replayed.rejected} still rejected. ${replayed.waiting} wait.`);
       if (replayed.rejected > 0) context.exitWith(1);
