@@ -29,7 +29,7 @@ export async function planParts(client: PostgresClient, stream: StreamRead, limi
     const count = relation.order === null && relation.hasXmin ? await countRows(client, relation) : null;
     const parts = await cut(client, relation, limits.rowsMax, count);
     await client.rows(relation.where, 'COMMIT');
-    // A row whose key changes while parts are read may be missed by all of them: the catch-up looks through the whole table.
+    // A row whose key changes while parts are read may be missed by all of them: the catch-up looks through the whole table, unless nothing was written meanwhile.
     const mark = { ...makeMark(null, stream, relation, before, snapshot, bounds, { since: null, low: null, fresh: [], anywhere: null }), open: true, count };
     return {
       parts,

@@ -5,7 +5,7 @@ import type { PostgresClient } from './client.ts';
 import { type Mark, parsePosition, readState } from './position.ts';
 import { newRows } from './range.ts';
 import { literal, loadRelation, type Relation } from './relation.ts';
-import { alwaysScanned, mayBeScanned, startOf } from './run-start.ts';
+import { alwaysScanned, mayBeScanned, seesTheSame, startOf } from './run-start.ts';
 import { outsideOrder, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
 
 /**
@@ -44,14 +44,9 @@ async function exists(client: PostgresClient, relation: Relation, condition: str
   return row.found === 't';
 }
 
-const fingerprint = (snapshot: Pick<Snapshot, 'text' | 'started' | 'timeline'>): string => `${snapshot.text} ${snapshot.started} ${snapshot.timeline}`;
-
-/** Equal snapshots see equal rows: no transaction, not even one that changes a table's definition, lies between them. */
 function nothingWritten(client: PostgresClient, stream: StreamRead, position: Position, snapshot: Snapshot): boolean {
   if (position.server !== client.server.identity || position.table !== stream.table.identity) return false;
   const state = readState(position);
   if (state === null || state.run !== null || !state.mark.versions || mayBeScanned(state.mark, snapshot.at)) return false;
-  // A standby's snapshot does not tell which transactions are in progress.
-  if (snapshot.standby && state.mark.wal !== snapshot.wal) return false;
-  return fingerprint({ ...state.mark, text: state.mark.snapshot }) === fingerprint(snapshot);
+  return seesTheSame(state.mark, snapshot);
 }

@@ -31,9 +31,21 @@ export async function startOf(client: PostgresClient, base: Mark | null, snapsho
   if (!relation.hasXmin) return { ...everything, low: base.low };
   const known = new Set(base.leaves.split(','));
   const fresh = relation.leaves.split(',').filter((oid) => oid !== '' && !known.has(oid));
+  // The mark's own run looked through the whole table, or read it whole, and nothing was written since.
+  const isKnown = base.scanned.runs.length === 0 && seesTheSame(base, snapshot);
   const scan =
-    base.open || trust.restarted || fresh.length > 0 || alwaysScanned(relation) || scanDue(base, relation.bytes, snapshot.at) || (await outsideChanged(client, relation, base, trust.since));
+    !isKnown &&
+    (base.open || trust.restarted || fresh.length > 0 || alwaysScanned(relation) || scanDue(base, relation.bytes, snapshot.at) || (await outsideChanged(client, relation, base, trust.since)));
   return { since: trust.since, low: base.low, fresh, anywhere: scan ? anywhere(relation, base, trust.since, trust.scannedSince, fresh, trust.restarted) : null };
+}
+
+/**
+ * Equal snapshots see equal rows: no transaction, not even one that changes a table's definition, was begun or ended between them. A standby's snapshot does
+ * not list what is in progress, so there the log has to be at the same place too.
+ */
+export function seesTheSame(mark: Pick<Mark, 'snapshot' | 'started' | 'timeline' | 'wal'>, snapshot: Snapshot): boolean {
+  if (snapshot.standby && mark.wal !== snapshot.wal) return false;
+  return mark.snapshot === snapshot.text && mark.started === snapshot.started && mark.timeline === snapshot.timeline;
 }
 
 /** After a restart ids may have been handed out again, and what past runs read says nothing of their rows. */

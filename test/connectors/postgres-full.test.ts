@@ -2,8 +2,10 @@
 import { pipeline } from 'node:stream/promises';
 import copyStreams from 'pg-copy-streams';
 import type { RowFormat, SourceSession, StreamRead } from '../../connectors/connector.ts';
+import { readState } from '../../connectors/postgres/position.ts';
+import type { Position } from '../../schemas/position.ts';
 import { describeWith } from '../support/describe-with.ts';
-import { createDatabase, type PostgresDatabase } from '../support/postgres.ts';
+import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { MiniEngine, openSession, readLines } from './postgres-engine.ts';
 
 let database: PostgresDatabase;
@@ -17,10 +19,12 @@ const KEYS: Readonly<Record<string, string>> = {
   'enum and char': "k1 shade, k2 char(8), PRIMARY KEY (k1, k2); (ARRAY['dark', 'light'])[1 + n % 2]::shade, n::text",
 };
 
-async function streamOf(table: string, cursor: string | null = null): Promise<StreamRead> {
-  const shape = await session.describe(table);
+async function streamOf(table: string, cursor: string | null = null, on = session): Promise<StreamRead> {
+  const shape = await on.describe(table);
   return { table: shape, columns: shape.columns.map(({ name }) => name), key: shape.key, cursor, overlapSeconds: 60, futureLimitSeconds: 86_400, fetchRows: 1000, types: {} };
 }
+
+const scannedAt = (position: Position): unknown => readState(position)?.mark.scanned.at;
 
 describeWith({ postgres: true }, 'PostgreSQL full build', () => {
   beforeAll(async () => {
@@ -68,6 +72,25 @@ describeWith({ postgres: true }, 'PostgreSQL full build', () => {
       expect(parts).toHaveLength(1);
       expect(await readLines(await session.readPart(stream, parts[0]!, 'copy-text'))).toHaveLength(rows);
     }
+  });
+
+  test('the catch-up looks through the whole table only where something was written while parts were read', async () => {
+    // Nobody else writes on this server: transaction ids are of the whole cluster.
+    const calm = await (await PrivatePostgres.start({ autovacuum: 'off' })).createDatabase('calm');
+    await calm.query(`CREATE TABLE calm (id bigint PRIMARY KEY, at timestamptz); INSERT INTO calm SELECT n, timestamptz '2026-01-01' + n * interval '1 s' FROM generate_series(1, 5000) n; ANALYZE calm; CREATE TABLE elsewhere (id int)`);
+    const reader = await openSession(calm);
+    const stream = await streamOf('calm', 'at', reader);
+    const caughtUp = async (meanwhile: string | null) => {
+      const { position } = await reader.planFull(stream, { rowsMax: 1000 });
+      if (meanwhile !== null) await calm.query(meanwhile);
+      const read = await reader.readFrom(stream, position, { rowsMax: 1000 }, 'copy-text');
+      const rows = await readLines(read);
+      return { rows: rows.length, looked: scannedAt(read.to) !== scannedAt(position) };
+    };
+    expect(await caughtUp(null)).toEqual({ rows: 0, looked: false });
+    expect(await caughtUp('INSERT INTO elsewhere VALUES (1)')).toEqual({ rows: 0, looked: true });
+    expect(await caughtUp('UPDATE calm SET id = -id WHERE id = 7')).toEqual({ rows: 1, looked: true });
+    await reader.close();
   });
 
   test('rows that change, move and come while parts are read arrive by the catch-up', async () => {
