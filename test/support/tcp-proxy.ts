@@ -40,6 +40,8 @@ export class TcpProxy {
   #cutAnswer: CutAnswer | null = null;
   /** How many connections an answer was kept back from, or ended at their limit. */
   cuts = 0;
+  /** Bytes that came in, both ways together. */
+  bytes = 0;
 
   private constructor(upstream: { readonly host: string; readonly port: number }) {
     this.#upstream = upstream;
@@ -106,6 +108,7 @@ export class TcpProxy {
 
   /** False where this connection has come to its end. */
   async #pass(pair: Pair, direction: Direction, to: Socket, chunk: Buffer): Promise<boolean> {
+    this.bytes += chunk.length;
     while ((pair.deaf || this.#toxic?.kind === 'black hole') && !to.destroyed) await pause();
     if (direction === 'up' && this.#cutAnswer?.(chunk) === true) {
       this.cuts += 1;
