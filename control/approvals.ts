@@ -5,6 +5,7 @@ import { askApproval, decideApproval, findOpen, listPending, type Approval } fro
 import { isPaused, listStreams, readPlan, setParked } from '../destinations/postgres/catalog.ts';
 import type { Destination, Session } from '../destinations/postgres/destination.ts';
 import { dropBuilding } from '../destinations/postgres/generation.ts';
+import { notApproved } from '../pipeline/deletes/delete-cap.ts';
 import { streamWords } from '../schemas/command-words.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { requireNames } from './operate.ts';
@@ -40,7 +41,9 @@ export async function decideStep(destination: Destination, id: string, decision:
 }
 
 /** A stream that has a watermark goes on from it; one that is built anew in every run would only build the same again. */
-async function settleRejected(session: Session, { source, stream, action, facts, detail }: Approval): Promise<void> {
+async function settleRejected(session: Session, approval: Approval): Promise<void> {
+  const { source, stream, action, facts, detail } = approval;
+  if (action === 'delete') return settleRejectedDelete(session, approval);
   if (action !== 'swap') return;
   const { rows } = await session.query<{ building: boolean }>("select exists (select from tidemark.generation where source = $1 and stream = $2 and generation = $3 and state = 'building') as building", [source, stream, facts['generation']]);
   if (!rows[0]!.building) return;
@@ -52,6 +55,14 @@ async function settleRejected(session: Session, { source, stream, action, facts,
     ? new TidemarkError('run.approval_rejected', `${detail} It was rejected and dropped; the target stays as it is.`, { hint: 'Correct the source; the next build is made then.' }).info()
     : null;
   await setParked(session, source, stream, error);
+}
+
+/** After a scan the stream goes on without it. What follows a batch of tombstones can't be loaded, so its stream stays parked and says that this was rejected. */
+async function settleRejectedDelete(session: Session, approval: Approval): Promise<void> {
+  const { source, stream, facts } = approval;
+  const parked = (await listStreams(session, source)).find((each) => each.stream === stream)?.parked ?? null;
+  if (parked?.code !== 'target.deletes_above_cap') return;
+  await setParked(session, source, stream, facts['detect'] === 'scan' ? null : notApproved(approval).info());
 }
 
 /** Steps that wait, oldest first; of all sources where none is named. */

@@ -84,4 +84,7 @@ export const deletesSchema = z
     deletes.detect === 'tombstone' ? deletes : { detect: 'scan', everySeconds: deletes.every ?? null, apply: deletes.apply },
   );
 
-export const retentionSchema = z.strictObject({ column: nameSchema, keep: periodSchema });
+export const retentionSchema = z.strictObject(
+  { column: nameSchema, keep: periodSchema },
+  { error: (issue) => (issue.code === 'invalid_type' ? 'A period alone does not say of which column; Write for example { column: CREATED_AT, keep: 7 years }.' : undefined) },
+);

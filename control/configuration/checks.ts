@@ -89,6 +89,10 @@ function streamProblems(stream: Entry, levels: readonly Entry[]): readonly Issue
   if (key?.length === 0 && mode !== 'replace') {
     problems.push(problem('config.invalid', [...stream.path, 'key'], `The mode ${mode === 'append' ? 'append' : 'upsert'} needs a key, and this stream says that there is none.`, 'Name the key columns, or write mode: replace.'));
   }
+  if (mode === 'append' && isGroup(inherited('deletes'))) {
+    const own = stream.value.deletes !== undefined;
+    problems.push(problem('config.unsupported', own ? [...stream.path, 'deletes'] : stream.path, 'The mode append keeps every row, so deletes: does not go with it.', 'Write deletes: null in the stream, or use mode: upsert.'));
+  }
   const columns = inherited('columns');
   const excluded = isGroup(columns) && Array.isArray(columns.exclude) ? (columns.exclude as readonly unknown[]) : [];
   const ordering = [...(key ?? []), ...(typeof stream.value.cursor === 'string' ? [stream.value.cursor] : [])];

@@ -75,11 +75,14 @@ function parseTree(file: string, text: string, lineCounter: LineCounter): Docume
   }
 }
 
-/** One error for each place. A file that is nested too deeply says so once: what the parser meets after that means nothing. */
+/** One error for each place. After one thing that is not expected the parser expects little else: the first tells enough. A file that is nested too deeply says so once: what the parser meets after that means nothing. */
 function tellingErrors(document: Document.Parsed): readonly YAMLError[] {
   const errors: readonly YAMLError[] = [...document.errors, ...document.warnings];
   const exhausted = errors.find((error) => error.code === 'RESOURCE_EXHAUSTION');
-  return exhausted === undefined ? [...new Map(errors.map((error) => [error.pos[0], error])).values()] : [exhausted];
+  if (exhausted !== undefined) return [exhausted];
+  const unexpected = errors.find((error) => error.code === 'UNEXPECTED_TOKEN');
+  const telling = errors.filter((error) => error.code !== 'UNEXPECTED_TOKEN' || error === unexpected);
+  return [...new Map(telling.map((error) => [error.pos[0], error])).values()];
 }
 
 /** The library's own message quotes the line, and with it a password; only its code and place are used. */

@@ -82,7 +82,8 @@ export async function askToDelete(destination: Destination, { request }: Deletes
   return { approval, error: notApproved(approval) };
 }
 
-function notApproved(approval: Approval): TidemarkError {
+/** Why a stream stops at deletes that nobody has approved: they wait for a decision, or were rejected. */
+export function notApproved(approval: Approval): TidemarkError {
   if (approval.state === 'rejected') {
     return new TidemarkError('run.approval_rejected', `${approval.detail} This was rejected, so nothing is deleted.`, { hint: 'Correct the source, or raise delete_cap of the stream; then run tidemark retry.' });
   }

@@ -95,6 +95,7 @@ describe.each(['postgres', 'mariadb', 'derby'] as const)('scan of %s', (product)
       const id = /tidemark approve (\d+)/.exec(of('hard').error?.hint ?? '')?.[1] ?? '';
       expect([await count('hard'), await made.target.value("SELECT state FROM tidemark.delete_scan WHERE stream = 'hard' ORDER BY id DESC LIMIT 1")]).toEqual([before, 'waiting']);
       expect((await made.tidemark.run('reject', id, '--json')).code).toBe(0);
+      expect(await made.target.value("SELECT count(*) FROM tidemark.stream WHERE parked IS NOT NULL")).toBe('0');
       const kept = await scan('--stream', 'hard');
       expect({ code: kept.code, status: kept.of('hard').status, deleted: kept.of('hard').deleted, rows: await count('hard') }).toEqual({ code: 0, status: 'completed', deleted: 0, rows: before });
     });

@@ -31,6 +31,9 @@ const CASES: readonly (readonly [name: string, text: string, expected: readonly 
   ['an unknown mask', oneSource('mask: { c: hide }'), [{ path: 'sources[0].mask.c', hint: 'redact' }]],
   ['a mask that makes keys equal', oneSource('', '[{ table: A, key: [id], mask: { id: redact } }]'), [{ path: 'sources[0].streams[0].mask.id', hint: 'hmac' }]],
   ['append without key', oneSource('mode: append', '[{ table: A, key: [] }]'), [{ path: 'sources[0].streams[0].key', hint: 'replace' }]],
+  ['append with deletes', oneSource('mode: append', '[{ table: A, key: [id], deletes: { detect: scan } }]'), [{ code: 'config.unsupported', path: 'sources[0].streams[0].deletes', hint: 'mode: upsert' }]],
+  ['append with inherited deletes', oneSource('deletes: { detect: scan }', '[{ table: A, key: [id], mode: append }]'), [{ code: 'config.unsupported', path: 'sources[0].streams[0]', hint: 'deletes: null' }]],
+  ['retention without a column', oneSource('', '[{ table: A, retention: 7 years }]'), [{ path: 'sources[0].streams[0].retention', hint: 'column: CREATED_AT' }]],
   ['a cursor that is excluded', oneSource('columns: { exclude: [u] }', '[{ table: A, cursor: u }]'), [{ path: 'sources[0].streams[0]', hint: 'columns.exclude' }]],
   ['two schedules at one level', oneSource('schedule: "0 2 * * *"\npoll_interval: 5s'), [{ path: 'sources[0].schedule', hint: 'one of them' }]],
   ['a cron expression', oneSource('schedule: "0 25 * * *"'), [{ path: 'sources[0].schedule', hint: 'five fields' }]],
@@ -128,6 +131,10 @@ describe('keys for masks', () => {
 });
 
 describe('syntax', () => {
+  test('what follows one slip is not told line by line', async () => {
+    expect(await problemsOf('sources:\n  - id: x\n    kind: postgres\n    connection: { host: a, user: ${NAME} }\n    streams: [a]\n    priority: low\n')).toHaveLength(1);
+  });
+
   test.each([
     ['a tab', 'sources:\n\t- id: a\n', 2], ['an open quote', 'a: "x\nb: 1\n', 3], ['an open bracket', 'a: [1, 2\n', 2], ['a key twice', 'a: 1\na: 2\n', 2],
     ['two documents', 'a: 1\n---\nb: 2\n', 2], ['an unknown tag', 'a: !!js/function x\n', 1], ['an unknown alias', 'a: *x\n', 1], ['a key in a value', 'a: b: c\n', 1],
