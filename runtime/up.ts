@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { lockDataDirectory } from './data-directory-lock.ts';
 import { needsEmbeddedDestination } from './destination-choice.ts';
 import { environment } from './environment.ts';
-import { requireFreePort } from './ports.ts';
+import { TidemarkError } from '../schemas/errors.ts';
+import { portIsFree, requireFreePort } from './ports.ts';
 import { startPostgres, type PostgresServer } from './postgres-server.ts';
 import { endProcess, identify, type ProcessIdentity } from './process-identity.ts';
 import { ensureSearchAttributes } from './search-attributes.ts';
@@ -78,8 +79,18 @@ async function endLeftovers(dataDir: string): Promise<void> {
   await Promise.all(children.map(([role, identity]) => endProcess(identity, [role === 'postgres' ? 'SIGINT' : 'SIGTERM'], LEFTOVER_WITHIN_MS)));
 }
 
+/** `TEMPORAL_ADDRESS`; undefined where nothing listens there and it is the place of this `up` itself, as people set it for the other commands. */
+async function addressOfUser({ temporalPort }: UpOptions): Promise<string | undefined> {
+  const { TEMPORAL_ADDRESS: address } = environment();
+  const isOwn = address === `127.0.0.1:${temporalPort}` || address === `localhost:${temporalPort}`;
+  return isOwn && (await portIsFree(temporalPort)) ? undefined : address;
+}
+
 async function useTemporalOfUser(address: string, namespace: string): Promise<TemporalPart> {
-  const temporal = await connectTemporal({ address, namespace, ui: null });
+  const temporal = await connectTemporal({ address, namespace, ui: null }).catch((error: unknown) => {
+    if (!(error instanceof TidemarkError) || error.code !== 'temporal.unreachable') throw error;
+    throw new TidemarkError(error.code, error.message, { hint: 'TEMPORAL_ADDRESS names the server that `up` uses: start that one, or unset TEMPORAL_ADDRESS and `up` starts one of its own.', cause: error });
+  });
   try {
     await ensureSearchAttributes(temporal.connection, namespace);
   } finally {
@@ -144,7 +155,8 @@ async function ownWorker(options: UpOptions, { temporal, destinationUrl, env }: 
 }
 
 async function startParts(options: UpOptions, state: StateFile, stops: StopList): Promise<Omit<Up, 'stop'>> {
-  const { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace = 'default' } = environment();
+  const { TEMPORAL_NAMESPACE: namespace = 'default' } = environment();
+  const address = await addressOfUser(options);
   const embedded = needsEmbeddedDestination(options.configFile);
   if (address === undefined) {
     await requireFreePort(options.temporalPort, '--temporal-port');

@@ -40,10 +40,10 @@ function closedFolder(): string {
   return mkdtempSync(join(tmpdir(), 'tidemark-up-'));
 }
 
-async function up(folder: string, ports: readonly [number, number], name: string): Promise<Started> {
+async function up(folder: string, ports: readonly [number, number], name: string, more: Readonly<Record<string, string>> = {}): Promise<Started> {
   const log = join(folder, `${name}.log`);
   const args = [PROGRAM, 'up', '--data-dir', join(folder, 'data'), '--temporal-port', String(ports[0]), '--ui-port', String(ports[1])];
-  const env = { TEMPORAL_ADDRESS: undefined, DESTINATION_URL: undefined, TIDEMARK_LOG_LEVEL: 'warn' };
+  const env = { TEMPORAL_ADDRESS: undefined, DESTINATION_URL: undefined, TIDEMARK_LOG_LEVEL: 'warn', ...more };
   const running = startProcess(process.execPath, { args, cwd: folder, env, log });
   onFileEnd(async () => void (await running.stop()));
   return { process: running, log };
@@ -98,10 +98,10 @@ describeWith({ temporal: true }, 'tidemark up', () => {
     expect(processesOf(elsewhere)).toEqual([]);
   });
 
-  test('starts again after SIGKILL, with its data', async () => {
+  test('starts again after SIGKILL, with its data, also where TEMPORAL_ADDRESS was set to it for the other commands', async () => {
     process.kill(ready.pid, 'SIGKILL');
     await current.process.exited;
-    current = await up(folder, ports, 'after-kill');
+    current = await up(folder, ports, 'after-kill', { TEMPORAL_ADDRESS: `127.0.0.1:${ports[0]}` });
     const again = await untilReady(current);
     expect(again.temporal).toBe(ready.temporal);
     ready = again;
