@@ -1,6 +1,6 @@
 /** Differing keys copied again, the ordinary way: stage, merge, quarantine and ledger in one transaction; the watermark stays. */
 import type { SourceSession } from '../../connectors/connector.ts';
-import { batchTransaction, openBatch, readInOrder, requireOpenRun, type BatchStep, type OpenBatch } from '../../destinations/postgres/batch.ts';
+import { batchTransaction, hasEarlierOpen, openBatch, readInOrder, requireOpenRun, type BatchStep, type OpenBatch } from '../../destinations/postgres/batch.ts';
 import type { Session } from '../../destinations/postgres/destination.ts';
 import { createCandidates, deleteAbsent, isCandidate, nextKeys, reopenKeys, stillListed, type DifferenceOwner, type FoundKey } from '../../destinations/postgres/difference.ts';
 import { destinationError } from '../../destinations/postgres/errors.ts';
@@ -110,6 +110,7 @@ async function merge(session: Session, { comparison, step, generation }: Attempt
     marked: true,
     mayBeOlder: await hasLaterBatch(session, step.source, step.stream, batch),
     touchLog: touchLogOf(plan),
+    confirms: await hasEarlierOpen(session, step.source, step.stream, batch),
     deletes: stageDeletesOf(plan),
   };
   const retention = retentionOf(plan);
