@@ -62,6 +62,8 @@ sources:
     await backfill('shop', 'item', '--from', '2024-01-01', '--to', '2025-01-01', '--slice', '4w', '--parallel', '4');
     expect(await differences(shop, 'item', 'shop.item')).toEqual([]);
     expect(await backfill('shop', 'item', ...MONTH)).toMatchObject({ written: 0, status: 'completed' });
+    const { runs } = await tidemark.must('runs', 'shop', '--json');
+    expect(runs?.[0]).toMatchObject({ kind: 'backfill', status: 'completed', written: 0, missing: null, endedAt: expect.any(String) });
   });
 
   test('a range by number, whose bounds do not pass through Temporal', async () => {
@@ -134,6 +136,7 @@ sources:
     expect((await running.result).code).toBe(130);
     const after = await doneSlices();
     expect(after - before).toBeLessThan(124);
+    expect((await tidemark.must('runs', 'shop', '--json')).runs?.[0]).toMatchObject({ kind: 'backfill', status: 'cancelled' });
     const rest = await backfill('shop', 'held', ...MONTH, '--slice', '6h', '--only-gaps', '--parallel', '4');
     expect(rest.slices.proven).toBeGreaterThan(0);
     expect(rest.slices).toMatchObject({ total: 124, done: 124 - rest.slices.proven });
