@@ -51,8 +51,8 @@ export function statusWithSource({ error, status }: { readonly error: ErrorInfo;
 export async function withLastGood(session: Session, source: string, stream: string, error: ErrorInfo): Promise<ErrorInfo> {
   if (error.code !== 'source.breaker_open') return error;
   const { rows } = await session.query<{ at: string | null; age: number }>(
-    `select to_char(as_of at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at, greatest(0, round(extract(epoch from clock_timestamp() - as_of)))::float8 as age
-     from tidemark.watermark where source = $1 and stream = $2`,
+    `select to_char(good at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as at, greatest(0, round(extract(epoch from clock_timestamp() - good)))::float8 as age
+     from (select greatest(w.as_of, s.checked_at) as good from tidemark.watermark w join tidemark.stream s using (source, stream) where w.source = $1 and w.stream = $2) found`,
     [source, stream],
   );
   const good = rows[0]?.at ? `The last good data is as of ${rows[0].at}, ${ageText(rows[0].age)} old.` : 'Nothing of it was read yet.';

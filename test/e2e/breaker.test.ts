@@ -119,6 +119,8 @@ describeWith({ postgres: true, temporal: true }, 'a source that goes away', () =
     await server.stop();
     await untilOpen();
     const before = await target.value('SELECT failures FROM tidemark.breaker');
+    // Its last batch is old, and polls have found nothing new since.
+    await target.query("UPDATE tidemark.watermark SET as_of = as_of - interval '1 day'; UPDATE tidemark.stream SET checked_at = clock_timestamp()");
     const { code, json } = await tidemark.run('sync', 'hq', '--json');
     expect(code).toBe(1);
     expect(json?.streams?.map((each) => [each.status, each.error?.code])).toEqual(Array.from({ length: 3 }, () => ['skipped', 'source.breaker_open']));
