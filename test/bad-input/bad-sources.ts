@@ -50,7 +50,7 @@ function configuration(product: Product, good: Readonly<Record<string, string>>,
     const fields = Object.entries({ ...good, ...connection }).map(([key, value]) => `${key}: ${value}`);
     return `  - id: ${id}\n    kind: ${product}\n    connection: { ${fields.join(', ')} }\n    streams:\n      - { table: ${name ?? id}, cursor: at, key: [id] }`;
   };
-  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 1h\nsources:\n${[{ id: 'fine' }, ...bad].map(block).join('\n')}\n`;
+  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 365d\n  breaker: { failures: 1000 }\nsources:\n${[{ id: 'fine' }, ...bad].map(block).join('\n')}\n`;
 }
 
 /** Every table outside Tidemark's own schema with the number and a hash of its rows, and its columns. */
