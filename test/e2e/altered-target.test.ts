@@ -27,7 +27,7 @@ const CASES: readonly Case[] = [
 
 const configuration = (source: PostgresDatabase) => `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - { id: shop, kind: postgres, connection: ${source.connection}, streams: [${CASES.map(({ table }) => table).join(', ')}] }
 `;

@@ -38,7 +38,7 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'backfill', () =
     await shop.query(`CREATE TABLE entry (id bigint PRIMARY KEY, v text); INSERT INTO entry SELECT n, 'first' FROM generate_series(1, ${ROWS}) n; CREATE TABLE whole (id int PRIMARY KEY, v text); INSERT INTO whole VALUES (1, 'x')`);
     await branch.query(`CREATE TABLE sale (id int PRIMARY KEY, v varchar(20), at datetime(6) NOT NULL); INSERT INTO sale SELECT seq, 'first', '2024-01-01' + INTERVAL seq * 20 MINUTE FROM seq_1_to_${ROWS}`);
     const file = `destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - id: shop
     kind: postgres

@@ -9,7 +9,7 @@ describeWith({ postgres: true, temporal: true }, 'bad_rows_max', () => {
   let target: PostgresDatabase;
   let tidemark: Tidemark;
 
-  const file = (rule: string) => `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - id: bank\n    kind: postgres\n    connection: ${source.connection}\n    streams:
+  const file = (rule: string) => `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - id: bank\n    kind: postgres\n    connection: ${source.connection}\n    streams:
       - { table: item, cursor: changed, bad_rows_max: 10 %, rules: [{ check: "${rule}" }] }
       - { table: neighbour, cursor: changed }\n`;
   const sync = async () => (await tidemark.run('sync', 'bank', '--json')).json?.streams;

@@ -107,7 +107,7 @@ describeWith({ postgres: true, temporal: true }, 'a source that goes away', () =
     server = await PrivatePostgres.start();
     [source, target] = [await server.createDatabase('away'), await createDatabase('target')];
     for (const name of ['a', 'b', 'c']) await source.query(`CREATE TABLE ${name} (id int PRIMARY KEY, at timestamptz NOT NULL DEFAULT now()); INSERT INTO ${name} VALUES (1)`);
-    const file = (breaker: string) => `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - id: hq\n    kind: postgres\n    connection: ${source.connection}\n    breaker: ${breaker}\n    streams: [a, b, c]\n`;
+    const file = (breaker: string) => `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - id: hq\n    kind: postgres\n    connection: ${source.connection}\n    breaker: ${breaker}\n    streams: [a, b, c]\n`;
     tidemark = await Tidemark.start(file('{ failures: 5, cooldown: 1h, successes: 2 }'), { ...source.secrets, DESTINATION_URL: target.url }, 2);
     await tidemark.apply();
     await tidemark.must('sync', 'hq', '--json');
@@ -162,7 +162,7 @@ describeWith({ postgres: true, temporal: true }, 'a source that goes away', () =
     await server.stop();
     await untilOpen();
     await server.restart();
-    tidemark.configure(`destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - id: hq\n    kind: postgres\n    connection: ${source.connection.replace('127.0.0.1', 'localhost')}\n    streams: [a, b, c]\n`);
+    tidemark.configure(`destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - id: hq\n    kind: postgres\n    connection: ${source.connection.replace('127.0.0.1', 'localhost')}\n    streams: [a, b, c]\n`);
     await tidemark.apply();
     expect((await status())[0]?.breaker.state).toBe('closed');
     await tidemark.must('sync', 'hq', '--json');

@@ -59,7 +59,7 @@ describeWith({ postgres: true, temporal: true }, 'the commands around a sync', (
       CREATE TABLE lookup (code text PRIMARY KEY); INSERT INTO lookup VALUES ('a'), ('b'); CREATE TABLE off (id int PRIMARY KEY);
       CREATE VIEW names AS SELECT id, name FROM account; ANALYZE`);
     const file = `destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - { id: shop, name: The shop, kind: postgres, connection: ${database.connection}, streams: [account, doomed, lookup, { table: off, enabled: false }] }
   - { id: closed, kind: postgres, connection: { host: 127.0.0.1, port: ${await freePort()}, database: a, user: a, password: "\${POSTGRES_PASSWORD}" }, streams: [a] }

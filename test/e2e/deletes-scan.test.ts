@@ -17,7 +17,7 @@ interface Made {
 }
 
 const file = (kind: string, connection: string, streams: string) =>
-  `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { overlap: 0s, poll_interval: 1h }\nsources:\n  - id: shop\n    kind: ${kind}\n    connection: ${connection}\n    streams: [${streams}]\n`;
+  `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { overlap: 0s, poll_interval: 365d }\nsources:\n  - id: shop\n    kind: ${kind}\n    connection: ${connection}\n    streams: [${streams}]\n`;
 
 const STREAMS = `{ table: soft, cursor: ts, deletes: { detect: scan, apply: soft } }, { table: hard, cursor: ts, deletes: { detect: scan, apply: hard } }, { table: plain, cursor: ts }`;
 

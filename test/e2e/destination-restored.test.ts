@@ -6,7 +6,7 @@ import { Tidemark } from '../support/tidemark.ts';
 
 const configuration = (source: PostgresDatabase) => `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - { id: shop, kind: postgres, connection: ${source.connection}, streams: [{ table: item, cursor: at }] }
 `;

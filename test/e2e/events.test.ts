@@ -11,7 +11,7 @@ const SECRET = `whsec_${randomBytes(32).toString('base64')}`;
 const configuration = (source: PostgresDatabase, webhooks: string) => `
 destination: { url: "\${DESTINATION_URL}" }
 events: { webhooks: [${webhooks}] }
-defaults: { poll_interval: 1h, bad_rows_max: 1.0 }
+defaults: { poll_interval: 365d, bad_rows_max: 1.0 }
 sources:
   - id: bank
     kind: postgres

@@ -24,7 +24,7 @@ describeWith({ postgres: true, temporal: true }, 'a fallback', () => {
   let tidemark: Tidemark;
 
   const file = (fallback: string) => `destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - id: hq
     kind: postgres
@@ -135,7 +135,7 @@ describeWith({ mariadb: true, postgres: true, temporal: true }, 'a fallback that
     const [database, target, closed] = [await createMariadb('fallback'), await createDatabase('target'), await freePort()];
     await database.query("CREATE TABLE t (id int PRIMARY KEY, at datetime(6) NOT NULL DEFAULT current_timestamp(6)); INSERT INTO t (id) VALUES (1), (2)");
     const file = (connection: string) => `destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - { id: shop, kind: mysql, connection: ${connection}, fallback: ${database.connection}, breaker: { failures: 2, cooldown: 1h }, streams: [{ table: t, cursor: at }] }
 `;

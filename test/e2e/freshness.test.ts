@@ -30,7 +30,7 @@ describeWith({ postgres: true, temporal: true }, 'freshness', () => {
     }
     const configuration = `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:${source('idle', bank, '3s', 'A')}${source('hung', bank, '3s', 'A')}${source('gone', doomed, '3s', 'B')}${source('easy', bank, '1d', 'A')}`;
     tidemark = await Tidemark.start(configuration, { A: bank.server.password, B: mortal.server.password, DESTINATION_URL: target.url });
     await tidemark.apply();

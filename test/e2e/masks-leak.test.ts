@@ -51,7 +51,7 @@ describeWith({ postgres: true, db2: true, temporal: true }, 'clear values of mas
     await derby.run(`insert into PERSON values ${Array.from({ length: 30 }, (_, n) => `(${n + 1}, 'CLEARNIDA${n + 1}', 'CLEARNOTE${n + 1}', '1980-05-17', 'City${n + 1}', '2024-01-${String(n + 1).padStart(2, '0')} 00:00:00')`).join(', ')}`);
     tidemark = await Tidemark.start(`destination: { url: "\${DESTINATION_URL}" }
 keys: { national-id: { file: ${keyFile} } }
-defaults: { poll_interval: 1h, bad_rows_max: 1.0 }
+defaults: { poll_interval: 365d, bad_rows_max: 1.0 }
 sources:
   - id: bank
     kind: postgres

@@ -15,7 +15,7 @@ const KEY = randomBytes(32).toString('base64');
 const configuration = (source: PostgresDatabase, mariadb: string) => `
 destination: { url: "\${DESTINATION_URL}" }
 keys: { national-id: { env: KEY_NATIONAL_ID } }
-defaults: { poll_interval: 1h, bad_rows_max: 1.0, batch_rows: 40 }
+defaults: { poll_interval: 365d, bad_rows_max: 1.0, batch_rows: 40 }
 sources:
   - id: bank
     kind: postgres

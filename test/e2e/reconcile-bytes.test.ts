@@ -22,7 +22,7 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'bytes of a reco
     await shop.query(`INSERT INTO item SELECT seq, REPEAT(MD5(seq), ${REPEATS}), '2024-01-01' FROM seq_1_to_${ROWS}`);
     proxies = { bank: await TcpProxy.before(bank.server), shop: await TcpProxy.before(shop.server), target: await TcpProxy.before(target.server) };
     const through = (connection: string, { port }: TcpProxy) => connection.replace(/port: \d+/, `port: ${port}`);
-    const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:
+    const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:
   - { id: bank, kind: postgres, connection: ${through(bank.connection, proxies.bank)}, streams: [{ table: item, cursor: changed }] }
   - { id: shop, kind: mariadb, connection: ${through(shop.connection, proxies.shop)}, streams: [{ table: item, cursor: changed }] }\n`;
     const url = new URL(target.url);

@@ -25,7 +25,7 @@ describeWith({ postgres: true, temporal: true }, 'an interrupted reconcile', () 
   beforeAll(async () => {
     [source, target] = [await createDatabase('bank'), await createDatabase('target')];
     await source.query("CREATE TABLE account (id int PRIMARY KEY, note text, at timestamptz NOT NULL DEFAULT now()); INSERT INTO account SELECT n, 'n' || n FROM generate_series(1, 1000) n");
-    tidemark = await Tidemark.start(`destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - { id: bank, kind: postgres, connection: ${source.connection}, streams: [{ table: account, cursor: at }] }\n`, { ...source.secrets, DESTINATION_URL: target.url });
+    tidemark = await Tidemark.start(`destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - { id: bank, kind: postgres, connection: ${source.connection}, streams: [{ table: account, cursor: at }] }\n`, { ...source.secrets, DESTINATION_URL: target.url });
     await tidemark.apply();
     await tidemark.must('sync', 'bank', '--json');
     await target.query('DELETE FROM bank.account WHERE id = 7');

@@ -44,7 +44,7 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'reconcile and w
       INSERT INTO person SELECT n, 'n' || n, 'p', '1990-01-01', n, CASE WHEN n % 2 = 0 THEN 'bad' ELSE 'a@b' END, 'c' || n FROM generate_series(1, 200) n`);
     await shop.query("CREATE TABLE item (id int PRIMARY KEY, v varchar(40), amount int, changed datetime(6) NOT NULL DEFAULT current_timestamp(6))");
     await shop.query("INSERT INTO item (id, v, amount) SELECT seq, IF(seq % 100 = 0, 'no \\0 text', 'fine'), IF(seq % 50 = 1, -1, seq) FROM seq_1_to_1000");
-    const file = `destination: { url: "\${DESTINATION_URL}" }\nkeys: { k: { env: KEY_K } }\ndefaults: { poll_interval: 1h, bad_rows_max: 1.0 }\nsources:
+    const file = `destination: { url: "\${DESTINATION_URL}" }\nkeys: { k: { env: KEY_K } }\ndefaults: { poll_interval: 365d, bad_rows_max: 1.0 }\nsources:
   - id: bank\n    kind: postgres\n    connection: ${bank.connection}\n    streams:
       - { table: item, cursor: changed, rules: [{ check: "amount >= 0" }, { column: kind, check: not_null, otherwise: reject }] }
       - { table: person, cursor: changed, mask: { nida: { hmac: k }, pin: drop, born: date_year }, transform: { age: "age + 1" }, rules: [{ column: mail, check: { matches: "@" }, otherwise: "null" }] }

@@ -36,7 +36,7 @@ describeWith({ postgres: true, temporal: true }, 'reconcile', () => {
     [source, target] = [await createDatabase('bank'), await createDatabase('target')];
     await source.query(`CREATE TABLE account (${COLUMNS}); INSERT INTO account ${ROWS}; CREATE INDEX ON account (at);
       CREATE TABLE event (what text, n int); INSERT INTO event SELECT 'e' || n % 10, n % 100 FROM generate_series(1, 1000) n`);
-    const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - id: bank\n    kind: postgres\n    connection: ${source.connection}\n    streams: [{ table: account, cursor: at }, event]\n`;
+    const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - id: bank\n    kind: postgres\n    connection: ${source.connection}\n    streams: [{ table: account, cursor: at }, event]\n`;
     tidemark = await Tidemark.start(file, { ...source.secrets, DESTINATION_URL: target.url });
     await tidemark.apply();
     await tidemark.must('sync', 'bank', '--json');

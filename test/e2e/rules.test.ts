@@ -17,7 +17,7 @@ const RULES = `
 
 const configuration = (source: PostgresDatabase, rules = RULES) => `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h, bad_rows_max: 1.0 }
+defaults: { poll_interval: 365d, bad_rows_max: 1.0 }
 sources:
   - id: bank
     kind: postgres

@@ -10,7 +10,7 @@ const TABLES = ['replaced', 'keyless', 'viewed', 'used', 'composed'];
 
 const configuration = (source: PostgresDatabase) => `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - { id: shop, kind: postgres, connection: ${source.connection}, streams: [{ table: replaced, mode: replace }, keyless, viewed, used, composed] }
 `;

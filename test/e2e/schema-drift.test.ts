@@ -14,7 +14,7 @@ const TABLES = ['grown', 'widened', 'dropped', 'renamed', 'narrowed', 'retyped',
 
 const configuration = (product: Product, source: { connection: string }, settings = '') => `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - { id: shop, kind: ${product}, connection: ${source.connection}, streams: [${TABLES.map((table) => (table === 'renamed' ? '{ table: renamed, columns: { exclude: [spare] } }' : table)).join(', ')}] }
   - { id: ice, kind: ${product}, connection: ${source.connection}, drift: freeze, ${settings} streams: [frozen] }

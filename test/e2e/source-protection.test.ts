@@ -24,7 +24,7 @@ describeWith({ postgres: true, temporal: true }, 'protection of a source', () =>
   let target: PostgresDatabase;
   let tidemark: Tidemark;
   const file = (settings: string, streams: readonly string[] = STREAMS) =>
-    `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - id: shop\n    kind: postgres\n    connection: ${source.connection}\n${settings}\n    streams: [${streams.join(', ')}]\n`;
+    `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - id: shop\n    kind: postgres\n    connection: ${source.connection}\n${settings}\n    streams: [${streams.join(', ')}]\n`;
   const sessions = async () => Number(await source.value(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = '${NAME}'`));
 
   beforeAll(async () => {

@@ -27,7 +27,7 @@ describeWith({ postgres: true, temporal: true }, 'control of a run', () => {
     }
     await database.query("CREATE TABLE base (id int PRIMARY KEY); INSERT INTO base SELECT generate_series(1, 2000); CREATE VIEW slow AS SELECT id, pg_sleep(0.25)::text AS nothing FROM base");
     const streams = WIDE.map((name) => `{ table: ${name}, cursor: at, batch_rows: 500 }`).join(', ');
-    const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n${source('paused', database.connection, '{ table: paused, cursor: at, batch_rows: 100 }')}${source('wide', database.connection, streams)}${source('slow', database.connection, '{ table: slow, key: [id] }')}`;
+    const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n${source('paused', database.connection, '{ table: paused, cursor: at, batch_rows: 100 }')}${source('wide', database.connection, streams)}${source('slow', database.connection, '{ table: slow, key: [id] }')}`;
     tidemark = await Tidemark.start(file, { ...database.secrets, DESTINATION_URL: target.url }, 2);
     await tidemark.apply();
     await tidemark.must('sync', 'paused', 'wide', '--json');

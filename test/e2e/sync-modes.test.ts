@@ -8,7 +8,7 @@ import type { StreamResult } from '../support/tidemark.ts';
 
 const configuration = (source: PostgresDatabase, more = '') => `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 1h }
+defaults: { poll_interval: 365d }
 sources:
   - id: shop
     kind: postgres

@@ -6,7 +6,7 @@ import { waitFor } from '../support/processes.ts';
 import { exportHistory, listWorkflows, temporal } from '../support/temporal.ts';
 import { Tidemark } from '../support/tidemark.ts';
 
-const SCHEDULES = { demo: '{ poll_interval: 1h }', nightly: '{ schedule: "0 2 * * *", time_zone: Africa/Dar_es_Salaam }', busy: '{ poll_interval: 2s }' } as const;
+const SCHEDULES = { demo: '{ poll_interval: 365d }', nightly: '{ schedule: "0 2 * * *", time_zone: Africa/Dar_es_Salaam }', busy: '{ poll_interval: 2s }' } as const;
 
 describeWith({ postgres: true, temporal: true }, 'through Temporal', () => {
   let database: PostgresDatabase;

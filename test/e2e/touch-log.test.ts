@@ -8,7 +8,7 @@ const KEY = randomBytes(32).toString('base64');
 const configuration = (source: PostgresDatabase, more = '') => `
 destination: { url: "\${DESTINATION_URL}" }
 keys: { k: { env: KEY_K } }
-defaults: { poll_interval: 1h, delete_cap: 1.0 }
+defaults: { poll_interval: 365d, delete_cap: 1.0 }
 sources:
   - id: bank
     kind: postgres

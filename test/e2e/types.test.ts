@@ -16,7 +16,7 @@ const DERBY = [...usual.DERBY, ...DERBY_RARE];
 
 async function synced(kind: string, connection: string, secrets: Readonly<Record<string, string>>, rows: number): Promise<PostgresDatabase> {
   const target = await createDatabase('target');
-  const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 1h }\nsources:\n  - { id: types, kind: ${kind}, connection: ${connection}, streams: [{ table: kinds, target: types.kinds }] }\n`;
+  const file = `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d }\nsources:\n  - { id: types, kind: ${kind}, connection: ${connection}, streams: [{ table: kinds, target: types.kinds }] }\n`;
   const tidemark = await Tidemark.start(file, { ...secrets, DESTINATION_URL: target.url });
   await tidemark.apply();
   expect(streamOf(await tidemark.syncAll(), 'kinds')).toMatchObject({ status: 'completed', read: rows, written: rows, rejected: 0 });

@@ -232,7 +232,7 @@ export function differences(source: readonly string[], target: readonly string[]
 function configurationOf({ engine, source, sourceAt, defaults }: FaultRunOptions): string {
   return `destination: { url: "\${DESTINATION_URL}" }
 defaults:
-  poll_interval: 1h
+  poll_interval: 365d
   batch_rows: ${BATCH_ROWS}
 ${defaults ?? ''}sources:
   - id: ${SOURCE}

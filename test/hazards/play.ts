@@ -43,7 +43,7 @@ function configuration(database: SourceDatabase, product: Product, cases: readon
 destination:
   url: \${DESTINATION_URL}
 defaults:
-  poll_interval: 1h
+  poll_interval: 365d
   overlap: 0s
 sources:
   - id: play

@@ -14,7 +14,7 @@ export interface ProofSource {
 
 export function proofConfiguration(sources: readonly ProofSource[], defaults = ''): string {
   const blocks = sources.map(({ id, kind, database, datasets }) => `  - id: ${id}\n    kind: ${kind}\n    connection: ${database.connection}\n    streams:\n${streamsYaml(datasets, '      ')}`);
-  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 1h\n${defaults}sources:\n${blocks.join('\n')}\n`;
+  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 365d\n${defaults}sources:\n${blocks.join('\n')}\n`;
 }
 
 /** Differences of all tables in words, empty where every target equals its source. */

@@ -43,7 +43,7 @@ function configuration(source: PostgresDatabase, role: string, mariadbConnection
   const { host, port } = source.server;
   const block = (id: string, password: string) =>
     `  - id: ${id}\n    kind: postgres\n    connection: { host: ${host}, port: ${port}, database: ${source.name}, user: ${role}, password: "\${${password}}" }\n    streams: [${STREAMS.map((table) => `{ table: ${table}, cursor: at }`).join(', ')}]\n`;
-  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 1h\n  bad_rows_max: 1.0\nsources:\n${block('canary', 'SOURCE_PASSWORD')}${block('locked_out', 'WRONG_PASSWORD')}  - id: maria\n    kind: mariadb\n    connection: ${mariadbConnection}\n    streams: [{ table: refused, cursor: at }]\n`;
+  return `destination:\n  url: \${DESTINATION_URL}\ndefaults:\n  poll_interval: 365d\n  bad_rows_max: 1.0\nsources:\n${block('canary', 'SOURCE_PASSWORD')}${block('locked_out', 'WRONG_PASSWORD')}  - id: maria\n    kind: mariadb\n    connection: ${mariadbConnection}\n    streams: [{ table: refused, cursor: at }]\n`;
 }
 
 async function breakTarget(target: PostgresDatabase): Promise<void> {
