@@ -22,6 +22,8 @@ export interface OutputOptions {
 
 export interface Output {
   readonly json: boolean;
+  /** A document or an error has been printed. */
+  readonly answered: boolean;
   /** Somebody looks at stdout. */
   readonly terminal: boolean;
   /** For stdout; they do nothing in a pipe. */
@@ -88,11 +90,16 @@ export function createOutput({ stdout, stderr, json, plain }: OutputOptions): Ou
   const colours = pico.createColors(terminal && !plain && !json);
   const errorColours = pico.createColors(stderr.isTTY === true && !plain);
   const print = (text: string): Promise<void> => write(stdout, safeText(text.endsWith('\n') ? text : `${text}\n`, colours.isColorSupported));
+  let answered = false;
   return {
     json,
+    get answered() {
+      return answered;
+    },
     terminal,
     colours,
     async result(document, text) {
+      answered = true;
       if (json) await write(stdout, `${safeJson(document)}\n`);
       else await print(await text());
     },
@@ -105,6 +112,7 @@ export function createOutput({ stdout, stderr, json, plain }: OutputOptions): Ou
     },
     note: (text) => write(stderr, `${safeText(text, errorColours.isColorSupported)}\n`),
     async failure(error) {
+      answered = true;
       if (json) await write(stdout, `${safeJson({ ok: false, error })}\n`);
       else await write(stderr, safeText(failureText(error, errorColours), errorColours.isColorSupported));
     },

@@ -75,6 +75,8 @@ function wantsJson(args: readonly string[]): boolean {
   return (end < 0 ? args : args.slice(0, end)).includes('--json');
 }
 
+const INTERRUPTED = new TidemarkError('batch.cancelled', 'The command was interrupted.', { hint: 'What was committed stays; the next run goes on from there.' });
+
 async function settle(work: Promise<void>, interruption: Interruption): Promise<'ended' | 'given up'> {
   return Promise.race([work.then(() => 'ended' as const), interruption.givenUp.then(() => 'given up' as const)]);
 }
@@ -95,8 +97,10 @@ export async function runCli({ args, env, stdout, stderr }: CliCall): Promise<0 
     const options = (): GlobalOptions => program.opts<GlobalOptions>();
     const context = createContext({ output, env, version, interruption, options, exitWith });
     const outcome = await settle(runCommand(program, args, context), interruption);
-    if (outcome === 'given up') return 130;
-    return asked ?? (interruption.happened ? 130 : 0);
+    const code = outcome === 'given up' ? 130 : (asked ?? (interruption.happened ? 130 : 0));
+    // Who asked for a document gets one, whatever the end.
+    if (code === 130 && output.json && !output.answered) await output.failure(INTERRUPTED.info());
+    return code;
   } catch (error) {
     const code = await finish(error, printed, output);
     return interruption.happened ? 130 : code;

@@ -136,6 +136,17 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s ends a command that has nothing to
   await writer.close();
 });
 
+test('a command that is interrupted prints its one document with --json', async () => {
+  const fifo = join(scratch(), 'config');
+  execFileSync('mkfifo', [fifo]);
+  const ended = call(['validate', '--json', '-c', fifo]);
+  const writer = await open(fifo, 'w');
+  process.emit('SIGINT');
+  const { code, stdout } = await ended;
+  expect([code, json(stdout)]).toEqual([130, { ok: false, error: expect.objectContaining({ code: 'batch.cancelled' }) }]);
+  await writer.close();
+});
+
 describe('as a process', () => {
   test('a reader that closes early is no error', async () => {
     const { child, ended } = start(['generate', '--count', '2000']);
