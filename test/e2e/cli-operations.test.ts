@@ -189,11 +189,11 @@ sources:
     await target.query(`INSERT INTO tidemark.quarantine (batch, source, stream, reasons, "row") VALUES (1, 'shop', 'account', '[]', '{}')`);
     const before = await streamStatus('account');
     expect(before.warnings).toEqual([expect.stringContaining('2 rows lie beyond the future limit'), expect.stringContaining('1 rejected row waits in quarantine')]);
-    await target.query(`UPDATE tidemark.run SET requested_at = requested_at - interval '4 h', started_at = started_at - interval '4 h', ended_at = ended_at - interval '4 h';
-      UPDATE tidemark.run_stream SET started_at = started_at - interval '4 h', ended_at = ended_at - interval '4 h';
-      UPDATE tidemark.stream SET checked_at = checked_at - interval '4 h'; UPDATE tidemark.source SET applied_at = applied_at - interval '4 h'`);
+    await target.query(`UPDATE tidemark.run SET requested_at = requested_at - interval '1500 d', started_at = started_at - interval '1500 d', ended_at = ended_at - interval '1500 d';
+      UPDATE tidemark.run_stream SET started_at = started_at - interval '1500 d', ended_at = ended_at - interval '1500 d';
+      UPDATE tidemark.stream SET checked_at = checked_at - interval '1500 d'; UPDATE tidemark.source SET applied_at = applied_at - interval '1500 d'`);
     const late = await streamStatus('account');
-    expect(late.warnings.at(-1)).toMatch(/no sign of life since .* every 3600 s.*worker/);
+    expect(late.warnings.at(-1)).toMatch(/no sign of life since .* every 31536000 s.*worker/);
   });
 
   test('a source that can’t be reached is skipped, not parked, and says what to look at', async () => {
