@@ -80,17 +80,13 @@ export function lagOf(stream: WatchedStream, now: number): number {
   return stream.checkedAt === null ? lag : Math.max(lag, now - stream.checkedAt);
 }
 
-/** A run takes up to this long to come to a stream. */
-const RUN_BEGINS_SECONDS = 5;
-
 export function reasonOf(stream: WatchedStream, objective: number, lag: number, now: number): MissReason {
   const { last, active, checkedAt } = stream;
   const settled = last === null || last.status === 'completed' || (checkedAt !== null && last.endedAt !== null && checkedAt > last.endedAt);
   if (stream.parked || (!settled && (last.status === 'parked' || last.status === 'history_lost'))) return 'parked';
   if (last?.status === 'running') return Math.max(last.startedAt, last.lastCommit ?? 0) < now - objective ? 'run_hangs' : 'run_slow';
   if (stream.unreachable || (!settled && last.error !== null && ERROR_CODES[last.error.code].retry === 'unreachable')) return 'source_unreachable';
-  // A run that has only begun is not what kept the stream behind.
-  if (active !== null && active.since < now - RUN_BEGINS_SECONDS && !(active.trigger === 'window' && lag <= WINDOW_POLLS_MISSED_MAX * (stream.everySeconds ?? 0))) return 'run_hangs';
+  if (active !== null && !(active.trigger === 'window' && lag <= WINDOW_POLLS_MISSED_MAX * (stream.everySeconds ?? 0))) return 'run_hangs';
   return settled ? 'no_run' : 'run_failed';
 }
 

@@ -31,8 +31,8 @@ export interface WatchedStream {
   } | null;
   /** The last attempt to connect to the source has failed. */
   readonly unreachable: boolean;
-  /** A run of the source that has not ended, and since when. */
-  readonly active: { readonly trigger: string; readonly since: number } | null;
+  /** A run of the source that has not ended. */
+  readonly active: { readonly trigger: string } | null;
   /** Since when it misses its objective; null while it does not. */
   readonly missedSince: number | null;
 }
@@ -47,7 +47,7 @@ export async function listWatched(session: Session): Promise<{ readonly now: num
        c.paused or s.paused as paused, s.parked is not null as parked, s.settings->>'readWindow' as "readWindow",
        coalesce(s.settings->'schedule'->>'timeZone', c.settings->'schedule'->>'timeZone', 'UTC') as "timeZone", (c.settings->'schedule'->>'everySeconds')::float8 as "everySeconds",
        ${epoch('c.applied_at')} as "appliedAt", ${epoch('s.checked_at')} as "checkedAt", ${epoch('w.as_of')} as "asOf", w.source is not null as "hasWatermark", last.run as last,
-       (select json_build_object('trigger', r.trigger, 'since', ${epoch('coalesce(r.started_at, r.requested_at)')}) from tidemark.run r where r.source = s.source and r.status in ('running', 'waiting') order by r.status limit 1) as active,
+       (select json_build_object('trigger', r.trigger) from tidemark.run r where r.source = s.source and r.status in ('running', 'waiting') order by r.status limit 1) as active,
        exists (select from tidemark.breaker b where b.source = s.source and b.connection = 'primary' and (b.failures > 0 or b.state <> 'closed')) as unreachable,
        ${epoch('f.since')} as "missedSince"
      from tidemark.stream s join tidemark.source c on c.id = s.source
