@@ -96,9 +96,13 @@ export async function countDifferences(session: Session, owner: DifferenceOwner)
   return { missing: of('missing'), extra: of('extra'), different: of('different') };
 }
 
-/** Forgets what earlier looks found: the list always speaks of the latest. */
+/** Forgets what earlier looks found: the list speaks of the latest. A run that is still under way keeps its own, since it may be repairing them. */
 export async function clearDifferences(session: Session, owner: DifferenceOwner): Promise<void> {
-  await session.query('delete from tidemark.difference where source = $1 and stream = $2', [owner.source, owner.stream]);
+  await session.query(
+    `delete from tidemark.difference d where source = $1 and stream = $2
+       and (run_id = $3 or not exists (select from tidemark.run r where r.run_id = d.run_id and r.ended_at is null))`,
+    idOf(owner),
+  );
 }
 
 /** Nothing was on its way at the first look: all that it found is certain. */

@@ -77,6 +77,17 @@ describeWith({ postgres: true, temporal: true }, 'scheduled reconcile', () => {
     expect(await target.value("SELECT count(*) FROM tidemark.reconciliation WHERE stream = 'log'")).toBe('0');
   });
 
+  test('a comparison leaves alone what another run, still under way, has found and may be repairing', async () => {
+    await target.query(`INSERT INTO tidemark.run (run_id, source, trigger, scope, workflow_id, workflow_run_id, status) VALUES ('repairing', 'bank', 'manual', '{"streams":["account"],"full":false,"kind":"reconcile"}', 'w', 'r', 'comparing');
+      INSERT INTO tidemark.difference (source, stream, run_id, kind, key) VALUES ('bank', 'account', 'repairing', 'missing', '{"id": "3"}')`);
+    const left = () => target.value("SELECT count(*) FROM tidemark.difference WHERE run_id = 'repairing'");
+    await tidemark.must('reconcile', 'bank', 'account', '--json');
+    expect(await left()).toBe('1');
+    await target.query("UPDATE tidemark.run SET ended_at = clock_timestamp(), status = 'completed' WHERE run_id = 'repairing'");
+    await tidemark.must('reconcile', 'bank', 'account', '--json');
+    expect(await left()).toBe('0');
+  });
+
   test('it goes with its setting, and with its source', async () => {
     tidemark.configure(file(''));
     expect(await changes()).toContainEqual(expect.objectContaining({ action: 'remove_schedule', detail: 'reconcile was every 2s' }));
