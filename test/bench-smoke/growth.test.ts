@@ -66,7 +66,8 @@ describeWith({ postgres: true, temporal: true }, 'a table ten times larger', () 
   });
 
   test('takes no more Temporal events', () => {
-    expect(large.events).toBeLessThanOrEqual(small.events + PARTS);
+    // Two parts that end at the same instant share a workflow task, which is three events.
+    expect(large.events).toBeLessThanOrEqual(small.events + 3 * PARTS);
   });
 
   test('takes no more SQL statements', () => {
