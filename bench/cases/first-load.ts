@@ -1,9 +1,10 @@
 import type { BenchCase, Contest } from '../bench-case.ts';
 import { COLUMN_NAMES, contentOf, createTable, KEY, ROWS_AT_SCALE_1, sharedLineitem } from '../lineitem.ts';
-import { dropDatabase, newDatabase, type Bench } from '../servers.ts';
+import { loadContest } from '../load-contest.ts';
+import type { Bench } from '../servers.ts';
 import { pipe } from '../shell.ts';
 import { sourceFile } from '../source-file.ts';
-import { TidemarkUnderTest } from '../tidemark-under-test.ts';
+import type { PostgresDatabase } from '../../test/support/postgres.ts';
 
 const READ = `COPY (SELECT ${COLUMN_NAMES} FROM lineitem) TO STDOUT (FORMAT binary)`;
 const WRITE = `COPY lineitem (${COLUMN_NAMES}) FROM STDIN (FORMAT binary)`;
@@ -16,48 +17,24 @@ interface Variant {
   readonly verifies: boolean;
 }
 
-/** Both sides load into a database of their own that was made for this one round. */
 async function prepare(bench: Bench, rows: number, variant: Variant): Promise<Contest> {
   const source = await sharedLineitem(bench, rows);
-  const destination = await bench.destination();
   const expected = await contentOf(source, 'lineitem');
-  let content = expected;
-  return {
-    async limit() {
-      const into = await newDatabase(destination, 'limit');
+  const counted = async (into: PostgresDatabase): Promise<string> => ((await into.value('SELECT count(*) FROM lineitem')) === String(rows) ? expected : 'another number of rows');
+  return loadContest(bench, {
+    async limit(newTarget) {
+      const into = await newTarget();
       await into.query(createTable('lineitem'));
       await into.query('CHECKPOINT');
-      const seconds = await pipe(`psql -Xq "$FROM" -c "$READ" | psql -Xq "$INTO" -c "$WRITE"; psql -Xq "$INTO" -c "ALTER TABLE lineitem ADD PRIMARY KEY (${KEY})"`, { FROM: source.url, INTO: into.url, READ, WRITE });
-      await dropDatabase(into);
-      return seconds;
+      return pipe(`psql -Xq "$FROM" -c "$READ" | psql -Xq "$INTO" -c "$WRITE"; psql -Xq "$INTO" -c "ALTER TABLE lineitem ADD PRIMARY KEY (${KEY})"`, { FROM: source.url, INTO: into.url, READ, WRITE });
     },
-    async tidemark() {
-      const into = await newDatabase(destination, 'tidemark');
-      const file = sourceFile({ kind: 'postgres', connection: source.connection, stream: `{ table: public.lineitem, target: public.lineitem, cursor: updated_at${variant.stream} }`, keys: variant.keys });
-      const tidemark = await TidemarkUnderTest.start(file, { ...source.secrets, ...variant.variables, DESTINATION_URL: into.url });
-      await into.query('CHECKPOINT');
-      const measured = await tidemark.measure('sync', '--all');
-      await tidemark.stop();
-      if (variant.verifies) content = await contentOf(into, 'lineitem');
-      else content = (await into.value('SELECT count(*) FROM lineitem')) === String(rows) ? expected : 'another number of rows';
-      await dropDatabase(into);
-      return measured;
-    },
-    async peer(peer) {
-      const into = await newDatabase(destination, 'peer');
-      const seconds = await peer.load({ from: source.url, schema: 'public', table: 'lineitem', into: into.url });
-      const loaded = await into.value('SELECT count(*) FROM peer.lineitem');
-      if (loaded !== String(rows)) throw new Error(`${peer.name} loaded ${loaded} of ${rows} rows`);
-      await dropDatabase(into);
-      return seconds;
-    },
-    async verify() {
-      if (content !== expected) throw new Error(`the target has ${content}, the source has ${expected}`);
-    },
-    async close() {
-      // Each round drops its own databases; the source's table is shared.
-    },
-  };
+    file: sourceFile({ kind: 'postgres', connection: source.connection, stream: `{ table: public.lineitem, target: public.lineitem, cursor: updated_at${variant.stream} }`, keys: variant.keys }),
+    variables: { ...source.secrets, ...variant.variables },
+    from: { from: source.url, schema: 'public', table: 'lineitem' },
+    rows,
+    contentOf: (into) => (variant.verifies ? contentOf(into, 'lineitem') : counted(into)),
+    expected,
+  });
 }
 
 export const firstLoad: BenchCase = {
