@@ -1,10 +1,9 @@
 import { beginBackfill } from '../destinations/postgres/backfill-runs.ts';
-import { findSource } from '../destinations/postgres/catalog.ts';
+import { requireSource } from '../destinations/postgres/catalog.ts';
 import { closeBackfill, planBackfill, type BackfillEnd, type BackfillPlan } from '../pipeline/backfill.ts';
 import { copySlice } from '../pipeline/backfill-slice.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import type { BackfillRequest } from '../schemas/backfill-input.ts';
-import { TidemarkError } from '../schemas/errors.ts';
 import { asActivity, startedBy } from './activity-context.ts';
 import type { StreamRef } from './messages.ts';
 
@@ -27,8 +26,7 @@ export function createBackfillActivities(deps: BackfillActivityDeps) {
     async planBackfill(request: { readonly runId: string; readonly input: BackfillRequest }): Promise<BackfillPlan & { readonly queue: string }> {
       return asActivity(async () => {
         const { input, runId } = request;
-        const source = await engine.destination.session('reading the catalog', (session) => findSource(session, input.source));
-        if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${input.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
+        const source = await engine.destination.session('reading the catalog', (session) => requireSource(session, input.source));
         const plan = await planBackfill(engine, input, runId);
         const { workflowId, runId: workflowRunId } = startedBy();
         await engine.destination.session('opening a backfill', (session) => beginBackfill(session, { runId, source: input.source, stream: input.stream, workflowId, workflowRunId }));

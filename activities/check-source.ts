@@ -1,9 +1,9 @@
-import { findSource, listStreams, markChecked, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
-import { beginStream, endStream, listWaitingRuns } from '../destinations/postgres/runs.ts';
+import { chosenOf, listStreams, markChecked, requireSource, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
+import { beginStream, endStream, isAskedFor } from '../destinations/postgres/runs.ts';
 import { listScansToRun, NO_SCAN } from '../pipeline/deletes/due.ts';
 import { withSource, type Engine } from '../pipeline/engine.ts';
 import { pollStreams } from '../pipeline/poll.ts';
-import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
+import type { ErrorInfo } from '../schemas/errors.ts';
 import type { StreamStatus } from '../schemas/run.ts';
 import type { Priority } from '../schemas/settings.ts';
 import type { CheckedSource, CheckRequest } from './messages.ts';
@@ -19,17 +19,13 @@ export interface CheckDeps {
 
 export async function chosenStreams(engine: Engine, request: CheckRequest): Promise<CatalogStream[]> {
   const streams = await engine.destination.session('reading the catalog', (session) => listStreams(session, request.source));
-  const wanted = request.scope.streams;
-  const unknown = wanted?.find((name) => !streams.some((stream) => stream.stream === name));
-  if (unknown !== undefined) throw new TidemarkError('usage.unknown_stream', `Source ${request.source} has no stream ${unknown} in the catalog.`, { hint: 'Run tidemark apply after a change of the file.' });
-  return wanted === null ? streams : streams.filter((stream) => wanted.includes(stream.stream));
+  return chosenOf(streams, request.source, request.scope.streams);
 }
 
 /** See `RunActivities.checkSource`. */
 export async function checkSource(deps: CheckDeps, request: CheckRequest, signal: AbortSignal): Promise<CheckedSource> {
   const { engine } = deps;
-  const source = await engine.destination.session('reading the catalog', (session) => findSource(session, request.source));
-  if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${request.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
+  const source = await engine.destination.session('reading the catalog', (session) => requireSource(session, request.source));
   const queue = await deps.queueOf(source.settings.kind);
   const priority = PRIORITY_KEYS[source.settings.priority];
   if (request.trigger === 'window' && (!source.settings.enabled || source.settings.schedule.everySeconds !== request.everySeconds)) {
@@ -44,12 +40,12 @@ export async function checkSource(deps: CheckDeps, request: CheckRequest, signal
   const changed = streams.filter((stream) => asked.includes(stream.stream) || (open.includes(stream.stream) && (stream.resumes || stream.parked !== null || scans.includes(stream.stream)))).map((stream) => stream.stream);
   const complete = open.filter((stream) => !changed.includes(stream));
   await settle(engine, request, streams, held, complete);
-  const waiting = request.trigger === 'window' ? await engine.destination.session('looking for a waiting run', (session) => listWaitingRuns(session, request.source)) : [];
+  const giveWay = request.trigger === 'window' && (await engine.destination.session('looking for a waiting run', (session) => isAskedFor(session, request.source)));
   return {
     changed,
     settled: streams.length - changed.length,
     over: false,
-    giveWay: waiting.some((run) => run.trigger === 'manual'),
+    giveWay,
     queue,
     priority,
   };

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { listWaitingRuns } from '../destinations/postgres/runs.ts';
+import { isAskedFor } from '../destinations/postgres/runs.ts';
 import { checkSource, type CheckDeps } from './check-source.ts';
 import type { CheckedSource, CheckRequest } from './messages.ts';
 
@@ -52,7 +52,6 @@ async function restUntil({ engine }: CheckDeps, { source }: PollRequest, tick: n
     const rest = tick - Date.now();
     await sleep(Math.max(0, Math.min(rest, WAITING_LOOK_MS)), undefined, { signal });
     if (rest <= WAITING_LOOK_MS) return false;
-    const waiting = await engine.destination.session('looking for a waiting run', (session) => listWaitingRuns(session, source));
-    if (waiting.some((run) => run.trigger === 'manual')) return true;
+    if (await engine.destination.session('looking for a waiting run', (session) => isAskedFor(session, source))) return true;
   }
 }

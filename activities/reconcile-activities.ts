@@ -1,5 +1,5 @@
 import { forgetBatches } from '../destinations/postgres/batch.ts';
-import { findSource, listStreams } from '../destinations/postgres/catalog.ts';
+import { chosenOf, listStreams, requireSource } from '../destinations/postgres/catalog.ts';
 import { listResults, saveResult } from '../destinations/postgres/difference.ts';
 import { askForRepair, beginReconcile, emitDifferences, endReconcile } from '../destinations/postgres/reconcile-runs.ts';
 import { compareStream, type FirstLook } from '../pipeline/reconcile/compare.ts';
@@ -7,7 +7,6 @@ import { repairKeys, type Repaired, type RepairStep } from '../pipeline/reconcil
 import { settleDifferences, type Settled } from '../pipeline/reconcile/settle.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import type { ReconcileResult } from '../schemas/comparison.ts';
-import { TidemarkError } from '../schemas/errors.ts';
 import { asActivity } from './activity-context.ts';
 import type { ReconcileOpen, ReconcileOpenRequest, RunRef, StreamRef } from './messages.ts';
 
@@ -25,11 +24,8 @@ export function createReconcileActivities({ engine, queueOf }: ReconcileActivity
     /** Chooses the streams and writes down that they are being compared. */
     async openReconcile(request: ReconcileOpenRequest): Promise<ReconcileOpen> {
       return asActivity(async () => {
-        const [source, streams] = await engine.destination.session('reading the catalog', async (session) => [await findSource(session, request.source), await listStreams(session, request.source)] as const);
-        if (source === null) throw new TidemarkError('usage.unknown_source', `There is no source ${request.source} in the catalog.`, { hint: 'Run tidemark apply first.' });
-        const unknown = request.streams?.find((name) => !streams.some((stream) => stream.stream === name));
-        if (unknown !== undefined) throw new TidemarkError('usage.unknown_stream', `Source ${request.source} has no stream ${unknown} in the catalog.`, { hint: 'Run tidemark apply after a change of the file.' });
-        const chosen = streams.filter((stream) => stream.settings.enabled && (request.streams === null || request.streams.includes(stream.stream)) && (request.trigger !== 'schedule' || stream.settings.reconcile !== false));
+        const [source, streams] = await engine.destination.session('reading the catalog', async (session) => [await requireSource(session, request.source), await listStreams(session, request.source)] as const);
+        const chosen = chosenOf(streams, request.source, request.streams).filter(({ settings }) => settings.enabled && (request.trigger !== 'schedule' || settings.reconcile !== false));
         await engine.destination.session('opening a comparison', (session) => beginReconcile(session, request));
         return { streams: chosen.map(({ stream, settings }) => ({ stream, deleteCap: settings.deleteCap })), queue: await queueOf(source.settings.kind) };
       });

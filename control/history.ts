@@ -1,6 +1,7 @@
 /** What has been done, newest first: runs, and the ledger's batches. */
 import { listStreams } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
+import type { LedgerEntry } from '../destinations/postgres/ledger.ts';
 import { isoUtc } from '../destinations/postgres/runs.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import type { Trigger } from '../schemas/run.ts';
@@ -34,25 +35,7 @@ export interface HistoryRun {
 }
 
 /** One line of `ledger`: a row of `tidemark.ledger`. */
-export interface HistoryBatch {
-  readonly batch: number;
-  readonly source: string;
-  readonly stream: string;
-  readonly runId: string;
-  readonly generation: number;
-  readonly kind: 'range' | 'part' | 'repair' | 'slice' | 'replay' | 'retention';
-  readonly from: string | null;
-  readonly to: string | null;
-  readonly read: number;
-  readonly written: number;
-  readonly unchanged: number;
-  readonly rejected: number;
-  readonly superseded: number;
-  readonly deleted: number;
-  readonly bytes: number;
-  readonly hash: string;
-  readonly committedAt: string;
-}
+export type HistoryBatch = LedgerEntry & { readonly committedAt: string };
 
 /** The last `limit` runs of a source, or of all. Throws `usage.unknown_source` for one that neither catalog nor history has. */
 export async function listRuns(destination: Destination, source: string | null, limit: number): Promise<HistoryRun[]> {

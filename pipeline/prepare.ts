@@ -1,7 +1,6 @@
 import type { Capabilities, SourceSession } from '../connectors/connector.ts';
-import { findSource, listStreams, savePlan, type CatalogStream } from '../destinations/postgres/catalog.ts';
+import { listStreams, requireSource, savePlan, unknownStream, type CatalogStream } from '../destinations/postgres/catalog.ts';
 import { readWatermark } from '../destinations/postgres/ledger.ts';
-import { TidemarkError } from '../schemas/errors.ts';
 import { startBuild } from './build.ts';
 import { buildStart, readDecisions } from './decisions.ts';
 import { isBuilding, masksOfTarget } from '../destinations/postgres/generation.ts';
@@ -67,7 +66,7 @@ export async function requireStream(engine: Engine, sourceId: string, name: stri
   return engine.destination.session('reading the catalog', async (session) => {
     const found = (await listStreams(session, sourceId)).find((stream) => stream.stream === name);
     if (found) return found;
-    if ((await findSource(session, sourceId)) === null) throw new TidemarkError('usage.unknown_source', `There is no source ${sourceId} in the catalog.`, { hint: 'Run tidemark apply first.' });
-    throw new TidemarkError('usage.unknown_stream', `Source ${sourceId} has no stream ${name} in the catalog.`, { hint: 'Run tidemark apply after a change of the file.' });
+    await requireSource(session, sourceId);
+    throw unknownStream(sourceId, name);
   });
 }

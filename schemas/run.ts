@@ -18,15 +18,19 @@ export interface RunScope {
   readonly kind?: 'reconcile' | 'backfill';
 }
 
-/** Counts of a stream in a run; ids, states and counts only, so that it may cross Temporal. */
-export interface StreamCounts {
-  readonly batches: number;
+/** Counts of one batch; `read = written + unchanged + rejected + superseded + deleted`. */
+export interface BatchCounts {
   readonly read: number;
   readonly written: number;
   readonly unchanged: number;
   readonly rejected: number;
   readonly superseded: number;
   readonly deleted: number;
+}
+
+/** Counts of a stream in a run; ids, states and counts only, so that it may cross Temporal. */
+export interface StreamCounts extends BatchCounts {
+  readonly batches: number;
   readonly bytes: number;
 }
 

@@ -5,10 +5,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SourceSession } from '../connectors/connector.ts';
 import { askBreaker, endProbe, findGuardedSource, noteFailure, noteSuccess, type BreakerRow, type ConnectionName, type Guarded } from '../destinations/postgres/breaker.ts';
+import { unknownSource } from '../destinations/postgres/catalog.ts';
 import { newToken, type Destination } from '../destinations/postgres/destination.ts';
 import type { SessionLease, SessionLeases } from '../destinations/postgres/session-lease.ts';
 import type { OpenedSource, SourceUse } from '../pipeline/engine.ts';
-import { TidemarkError } from '../schemas/errors.ts';
 import type { SourceSettings } from '../schemas/settings.ts';
 import { breakerOpen, fallbackUnusable, isConnectionFailure, requireReplica } from './fallback.ts';
 
@@ -79,7 +79,7 @@ async function takePlace(leases: SessionLeases, settings: SourceSettings, stream
 async function readAccess(destination: Destination, sourceId: string): Promise<Access> {
   const access = await destination.session('reading the catalog', (session) => findGuardedSource(session, sourceId));
   if (access !== null) return access;
-  throw new TidemarkError('usage.unknown_source', `There is no source ${sourceId} in the catalog.`, { hint: 'Run tidemark apply first.' });
+  throw unknownSource(sourceId);
 }
 
 function connectionsFor({ settings }: Access, use: SourceUse): readonly ConnectionName[] {

@@ -2,12 +2,11 @@ import { readFile } from 'node:fs/promises';
 import type { Capabilities } from '../connectors/connector.ts';
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
 import { findManifest } from '../connectors/registry.ts';
-import { findSource } from '../destinations/postgres/catalog.ts';
+import { requireSource } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { SessionLeases } from '../destinations/postgres/session-lease.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
-import { TidemarkError } from '../schemas/errors.ts';
 import type { KeySources, SourceSettings } from '../schemas/settings.ts';
 import { openGuarded } from './source-access.ts';
 
@@ -44,7 +43,6 @@ export async function readCapabilities(destination: Destination, sourceId: strin
 }
 
 async function readSettings(destination: Destination, sourceId: string): Promise<SourceSettings> {
-  const source = await destination.session('reading the catalog', (session) => findSource(session, sourceId));
-  if (source !== null) return source.settings;
-  throw new TidemarkError('usage.unknown_source', `There is no source ${sourceId} in the catalog.`, { hint: 'Run tidemark apply first.' });
+  const source = await destination.session('reading the catalog', (session) => requireSource(session, sourceId));
+  return source.settings;
 }

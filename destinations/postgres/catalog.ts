@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../../schemas/errors.ts';
+import { TidemarkError, type ErrorInfo } from '../../schemas/errors.ts';
 import type { ReadWindow } from '../../schemas/read-window.ts';
 import type { SourceSettings, StreamSettings } from '../../schemas/settings.ts';
 import type { Session } from './session.ts';
@@ -30,6 +30,28 @@ export async function findSource(session: Session, id: string): Promise<CatalogS
   const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean }>('select settings, settings_hash, paused from tidemark.source where id = $1', [id]);
   const row = rows[0];
   return row ? { settings: row.settings, hash: row.settings_hash, paused: row.paused } : null;
+}
+
+/** {@link findSource} that throws `usage.unknown_source`. */
+export async function requireSource(session: Session, id: string): Promise<CatalogSource> {
+  const source = await findSource(session, id);
+  if (source === null) throw unknownSource(id);
+  return source;
+}
+
+export function unknownSource(id: string): TidemarkError {
+  return new TidemarkError('usage.unknown_source', `There is no source ${id} in the catalog.`, { hint: 'Run tidemark apply first.' });
+}
+
+/** Those of these streams of a source that are wanted; null: all. Throws `usage.unknown_stream` for a name that none of them has. */
+export function chosenOf(streams: readonly CatalogStream[], source: string, wanted: readonly string[] | null): CatalogStream[] {
+  const unknown = wanted?.find((name) => !streams.some((stream) => stream.stream === name));
+  if (unknown !== undefined) throw unknownStream(source, unknown);
+  return streams.filter((stream) => wanted === null || wanted.includes(stream.stream));
+}
+
+export function unknownStream(source: string, stream: string): TidemarkError {
+  return new TidemarkError('usage.unknown_stream', `Source ${source} has no stream ${stream} in the catalog.`, { hint: 'Run tidemark apply after a change of the file.' });
 }
 
 export async function listStreams(session: Session, source: string | null): Promise<CatalogStream[]> {

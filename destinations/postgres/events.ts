@@ -1,5 +1,6 @@
 /** The outbox: an event is written in the transaction in which what it tells of happens, and is delivered afterwards, at least once. */
 import type { EventType } from '../../schemas/event-types.ts';
+import type { BatchCounts } from '../../schemas/run.ts';
 import type { Session } from './session.ts';
 
 export type { EventType } from '../../schemas/event-types.ts';
@@ -24,15 +25,9 @@ export function syncedData(batch: BatchFacts): Record<string, unknown> {
   return { batch: batch.batch, kind: batch.kind, read, written, unchanged, rejected, superseded, deleted, watermark: { from: onlyTime(batch.from), to: onlyTime(batch.to) } };
 }
 
-interface BatchFacts {
+interface BatchFacts extends BatchCounts {
   readonly batch: number;
   readonly kind: string;
-  readonly read: number;
-  readonly written: number;
-  readonly unchanged: number;
-  readonly rejected: number;
-  readonly superseded: number;
-  readonly deleted: number;
   readonly from: string | null;
   readonly to: string | null;
 }

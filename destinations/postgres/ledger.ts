@@ -1,19 +1,11 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Guarantee, Position } from '../../schemas/position.ts';
-import type { StreamCounts } from '../../schemas/run.ts';
+import type { BatchCounts, StreamCounts } from '../../schemas/run.ts';
 import type { Destination } from './destination.ts';
 import { syncedData } from './events.ts';
 import type { Session } from './session.ts';
 
-/** Counts of one batch; `read = written + unchanged + rejected + superseded + deleted`. */
-export interface Counts {
-  readonly read: number;
-  readonly written: number;
-  readonly unchanged: number;
-  readonly rejected: number;
-  readonly superseded: number;
-  readonly deleted: number;
-}
+export type Counts = BatchCounts;
 
 export interface LedgerEntry extends Counts {
   readonly batch: number;

@@ -52,6 +52,11 @@ export async function findActiveRun(session: Session, source: string): Promise<R
   return rows[0] ?? null;
 }
 
+/** A run that a person asked for waits for the source's turn. */
+export async function isAskedFor(session: Session, source: string): Promise<boolean> {
+  return (await listWaitingRuns(session, source)).some((run) => run.trigger === 'manual');
+}
+
 /** Runs of a source that wait for the active one to end. */
 export async function listWaitingRuns(session: Session, source: string): Promise<RunRow[]> {
   const { rows } = await session.query<RunRow>(`select ${RUN} from tidemark.run where source = $1 and status = 'waiting' order by requested_at`, [source]);
