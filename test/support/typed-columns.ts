@@ -162,10 +162,15 @@ function plainDecimal(value: string): string {
   return scale <= 0 ? `${sign}${digits.replace(/^0+(?=\d)/, '')}${'0'.repeat(-scale)}` : `${sign}${units}.${digits.slice(-scale)}`;
 }
 
-/** Numbers are printed in as many ways as there are products: doubles so that all give back the same bits, decimals with the same digits. */
+/** Numbers are printed in as many ways as there are products: floats so that all give back the same bits of their width, decimals with the same digits. */
 export function sameNumbers(columns: readonly TypedColumn[], rows: Printed): Printed {
-  const same = (type: string, value: string): string => (value === 'NULL' ? value : /^(double|real|float)$/.test(type) ? String(Number(value)) : type.startsWith('decimal') ? plainDecimal(value) : value);
-  return rows.map((row) => row.map((value, index) => same(columns[index]?.type ?? '', value)));
+  return rows.map((row) => row.map((value, index) => (value === 'NULL' ? value : sameNumber(columns[index]?.type ?? '', value))));
+}
+
+function sameNumber(type: string, value: string): string {
+  if (type === 'real') return String(Math.fround(Number(value)));
+  if (/^(double|float)$/.test(type)) return String(Number(value));
+  return type.startsWith('decimal') ? plainDecimal(value) : value;
 }
 
 /** Rows of literals: one for each edge of the column that has most, the others filled up with NULL, and a row of NULLs. */
