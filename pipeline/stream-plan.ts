@@ -10,7 +10,7 @@ import { TidemarkError } from '../schemas/errors.ts';
 import type { Mode, StreamSettings } from '../schemas/settings.ts';
 import type { Column, TableShape } from '../schemas/table.ts';
 import { deletesNotes, planDeletes, type PlannedDeletes } from './deletes/planned-deletes.ts';
-import { maskedType, maskNotes, planMasks, type MaskPlan } from './masks/masked-columns.ts';
+import { maskedType, maskNotes, mayMaskBinary, planMasks, type MaskPlan } from './masks/masked-columns.ts';
 import { nearestName } from './nearest-name.ts';
 import { planRetention, type PlannedRetention } from './retention-plan.ts';
 import { planRules, planTransforms } from './rules/row-checks.ts';
@@ -105,7 +105,7 @@ export function makeStreamPlan(sourceId: string, stream: StreamSettings, table: 
     key: checks.key,
     keyProven: key.length > 0 && table.key.length > 0 && table.key.every((name) => key.includes(name)),
     cursor: cursor === null ? null : targetNameOf(columns, cursor),
-    format: capabilities.formats.includes('copy-binary') && masks.columns.length === 0 ? 'copy-binary' : 'copy-text',
+    format: capabilities.formats.includes('copy-binary') && mayMaskBinary(masks) ? 'copy-binary' : 'copy-text',
     masks,
     transforms: planTransforms(checks),
     rules: planRules(checks),

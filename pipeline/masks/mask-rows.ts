@@ -2,29 +2,16 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { escapeField, fieldValue, isNull } from './copy-field.ts';
 import type { MaskKeys } from './mask-key.ts';
-import type { MaskPlan } from './masked-columns.ts';
+import { MaskedBytes } from './masked-bytes.ts';
 import { maskRejected } from './rejected-values.ts';
-import { lengthPrefixed, valueMask, type ValueMask } from './value-masks.ts';
+import { columnMasks, maskFailure, requireRowFits, type ColumnMask, type RowsToMask } from './rows-to-mask.ts';
+import { lengthPrefixed } from './value-masks.ts';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
-const OUT_BYTES = 1 << 18;
-/** A row is masked as a whole, so one of this size is the most that waits in memory. */
-const ROW_BYTES_MAX = 128 << 20;
-/** Masks whose texts have nothing that a field escapes: letters, digits, dot, minus, underscore. */
-const PLAIN: ReadonlySet<string> = new Set(['hmac', 'encrypt']);
 const NO_KEY = Buffer.alloc(0);
 /** Fields after the columns in rows that a connector marks: reasons and values. */
 const MARK_FIELDS = 2;
-
-export interface RowsToMask {
-  readonly source: string;
-  readonly stream: string;
-  readonly masks: MaskPlan;
-  /** Columns of each row. */
-  readonly columns: number;
-  readonly marksRejects: boolean;
-}
 
 /**
  * Masks rows of COPY text on their way to the destination: of a masked column nothing else comes out. Bytes of other columns pass as they are.
@@ -32,7 +19,7 @@ export interface RowsToMask {
  */
 export class MaskRows extends Transform {
   readonly #rows: RowsToMask;
-  readonly #masks: readonly (readonly [index: number, mask: ValueMask, plain: boolean])[];
+  readonly #masks: readonly ColumnMask[];
   readonly #wantsKey: boolean;
   readonly #fields: number;
   /** Where each field of the row at hand begins; one more for the end. */
@@ -40,13 +27,13 @@ export class MaskRows extends Transform {
   /** The begin of a row whose end has not come yet. */
   #rest: Buffer[] = [];
   #restBytes = 0;
-  #out = Buffer.allocUnsafeSlow(OUT_BYTES);
-  #at = 0;
+  readonly #out: MaskedBytes;
 
   constructor(rows: RowsToMask, keys: MaskKeys) {
-    super({ highWaterMark: OUT_BYTES });
+    super({ highWaterMark: 1 << 18 });
     this.#rows = rows;
-    this.#masks = rows.masks.columns.map((column) => [column.index, valueMask(column, { source: rows.source, stream: rows.stream, column: column.targetName }, keys), PLAIN.has(column.mask.kind)]);
+    this.#masks = columnMasks(rows, keys);
+    this.#out = new MaskedBytes((block) => this.push(block));
     this.#wantsKey = rows.masks.columns.some((column) => column.mask.kind === 'encrypt');
     this.#fields = rows.columns + (rows.marksRejects ? MARK_FIELDS : 0);
     this.#begins = new Int32Array(this.#fields + 1);
@@ -55,10 +42,10 @@ export class MaskRows extends Transform {
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     try {
       this.#take(chunk);
-      this.#hand();
+      this.#out.hand();
       done();
     } catch (error) {
-      done(asError(error));
+      done(maskFailure(error));
     }
   }
 
@@ -84,9 +71,7 @@ export class MaskRows extends Transform {
   #keep(part: Buffer): void {
     this.#rest.push(part);
     this.#restBytes += part.length;
-    if (this.#restBytes > ROW_BYTES_MAX) {
-      throw new TidemarkError('batch.row_too_large', `A row of ${this.#rows.stream} is larger than 128 MB, which is too large to be masked.`, { hint: 'Exclude its largest column from the stream.' });
-    }
+    requireRowFits(this.#restBytes, this.#rows.stream);
   }
 
   /** Rows from `from` to `end`, all of them whole. */
@@ -100,7 +85,7 @@ export class MaskRows extends Transform {
         : this.#good(rows, copied);
       at = next;
     }
-    this.#copy(rows, copied, end);
+    this.#out.copy(rows, copied, end);
   }
 
   /** Finds the fields of the row at `at`; returns where the next row begins. */
@@ -124,13 +109,13 @@ export class MaskRows extends Transform {
   #good(rows: Buffer, copiedTo: number): number {
     let copied = copiedTo;
     const rowKey = this.#wantsKey ? this.#keyOf(rows) : NO_KEY;
-    for (const [index, mask, plain] of this.#masks) {
+    for (const { index, mask, plain } of this.#masks) {
       const from = this.#begins[index]!;
       const to = this.#begins[index + 1]! - 1;
       if (isNull(rows, from, to)) continue;
-      this.#copy(rows, copied, from);
+      this.#out.copy(rows, copied, from);
       const value = mask(fieldValue(rows, from, to), rowKey);
-      if (plain && value !== null) this.#writePlain(value);
+      if (plain && value !== null) this.#out.ascii(value);
       else this.#write(value);
       copied = to;
     }
@@ -144,8 +129,8 @@ export class MaskRows extends Transform {
     const from = this.#begins[last]!;
     const to = this.#begins[last + 1]! - 1;
     if (isNull(rows, from, to)) return copied;
-    this.#copy(rows, copied, from);
-    this.#write(maskRejected(fieldValue(rows, from, to).toString('utf8'), this.#rows.masks, this.#masks.map(([, mask]) => mask)));
+    this.#out.copy(rows, copied, from);
+    this.#write(maskRejected(fieldValue(rows, from, to).toString('utf8'), this.#rows.masks, this.#masks.map(({ mask }) => mask)));
     return to;
   }
 
@@ -154,37 +139,6 @@ export class MaskRows extends Transform {
   }
 
   #write(value: string | null): void {
-    const field = value === null ? '\\N' : escapeField(value);
-    this.#reserve(field.length * 3);
-    this.#at += this.#out.write(field, this.#at);
+    this.#out.text(value === null ? '\\N' : escapeField(value));
   }
-
-  #writePlain(value: string): void {
-    this.#reserve(value.length);
-    this.#at += this.#out.write(value, this.#at, 'latin1');
-  }
-
-  #copy(rows: Buffer, from: number, to: number): void {
-    if (to === from) return;
-    this.#reserve(to - from);
-    rows.copy(this.#out, this.#at, from, to);
-    this.#at += to - from;
-  }
-
-  #reserve(bytes: number): void {
-    if (this.#at + bytes <= this.#out.length) return;
-    this.#hand();
-    if (this.#out.length < bytes) this.#out = Buffer.allocUnsafeSlow(Math.max(bytes, OUT_BYTES));
-  }
-
-  #hand(): void {
-    if (this.#at === 0) return;
-    this.push(this.#out.subarray(0, this.#at));
-    this.#out = this.#out.length - this.#at >= OUT_BYTES / 4 ? this.#out.subarray(this.#at) : Buffer.allocUnsafeSlow(OUT_BYTES);
-    this.#at = 0;
-  }
-}
-
-function asError(error: unknown): Error {
-  return error instanceof TidemarkError ? error : new TidemarkError('internal.unexpected', 'Masking a row failed.', { cause: error });
 }

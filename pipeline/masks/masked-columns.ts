@@ -30,6 +30,17 @@ export interface MaskPlan {
 
 export const NO_MASKS: MaskPlan = { columns: [], dropped: [], keyAt: [], positionKey: null };
 
+/** Types whose values look the same in COPY's binary format and as text: their own bytes, in the session's encoding. */
+const TEXTS = /^(text|character varying(\(\d+\))?|character(\(\d+\))?|bpchar)$/;
+
+/**
+ * True where the rows of the stream can be masked in COPY's binary format too: each masked column is text before and after its mask.
+ * `encrypt` binds the row's key in, as text.
+ */
+export function mayMaskBinary(masks: MaskPlan): boolean {
+  return masks.columns.every(({ type, mask }) => TEXTS.test(type) && mask.kind !== 'encrypt' && maskedType(mask) === 'text');
+}
+
 /** The type that the target column of a masked column has. */
 export function maskedType(mask: ValueMaskSetting): string {
   return mask.kind === 'date_year' ? 'date' : 'text';

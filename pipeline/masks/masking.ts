@@ -1,14 +1,19 @@
 import type { Transform } from 'node:stream';
 import type { RowRead } from '../../connectors/connector.ts';
+import { TidemarkError } from '../../schemas/errors.ts';
 import type { MaskKeys } from './mask-key.ts';
+import { MaskBinaryRows } from './mask-binary-rows.ts';
 import { MaskRows } from './mask-rows.ts';
-import { NO_MASKS, type MaskPlan } from './masked-columns.ts';
+import { mayMaskBinary, NO_MASKS, type MaskPlan } from './masked-columns.ts';
 
 /** What a read passes through on its way to the destination; null where no column is masked. */
 export function maskOf(plan: { readonly source: string; readonly stream: string; readonly columns: readonly unknown[]; readonly masks?: MaskPlan }, read: RowRead, keys: MaskKeys): Transform | null {
   const masks = plan.masks ?? NO_MASKS;
   if (masks.columns.length === 0) return null;
-  return new MaskRows({ source: plan.source, stream: plan.stream, masks, columns: plan.columns.length, marksRejects: read.marksRejects }, keys);
+  const rows = { source: plan.source, stream: plan.stream, masks, columns: plan.columns.length, marksRejects: read.marksRejects };
+  if (read.format === 'copy-text') return new MaskRows(rows, keys);
+  if (!mayMaskBinary(masks) || read.marksRejects) throw new TidemarkError('internal.unexpected', `Rows of ${plan.stream} came in a format in which they can't be masked; nothing of them was written.`);
+  return new MaskBinaryRows(rows, keys);
 }
 
 /**

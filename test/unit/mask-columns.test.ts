@@ -17,7 +17,7 @@ async function planOf(stream: string) {
   return { plan: makeStreamPlan('s', settings.sources[0]!.streams[0]!, table, capabilities), source: settings.sources[0]! };
 }
 
-test('masked columns change their type, dropped ones are not read, and rows come as text', async () => {
+test('masked columns change their type, dropped ones are not read, and rows come as text where a masked column is none', async () => {
   const { plan, source } = await planOf(', mask: { nida: { hmac: k }, BORN: date_year }');
   expect(plan.columns).toEqual([{ name: 'id', type: 'bigint' }, { name: 'nida', type: 'text' }, { name: 'born', type: 'date' }, { name: 'changed', type: 'timestamp without time zone' }]);
   expect(plan.format).toBe('copy-text');
@@ -25,6 +25,8 @@ test('masked columns change their type, dropped ones are not read, and rows come
   expect(source.keys).toEqual({ k: { env: 'K' } });
   const dropped = await planOf(', mask: { NIDA: drop, BORN: date_year }');
   expect(dropped.plan.read.columns).toEqual(['ID', 'BORN', 'CHANGED']);
+  expect((await planOf(', mask: { NIDA: { hmac: k } }')).plan.format).toBe('copy-binary');
+  expect((await planOf(', mask: { NIDA: { encrypt: k } }')).plan.format).toBe('copy-text');
   expect(dropped.plan.masks?.columns.map(({ index, name }) => [index, name])).toEqual([[1, 'BORN']]);
   expect(dropped.source.keys).toBeUndefined();
 });
