@@ -4,6 +4,7 @@ import { openDestination } from '../destinations/postgres/destination.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
+import type { ServerFacts } from '../schemas/table.ts';
 import { fallbackWarnings } from './check-fallback.ts';
 import { destinationUrl } from './destination.ts';
 import { readServer, type CheckedServer } from './destination-server.ts';
@@ -46,6 +47,8 @@ export interface CheckReport {
   readonly destination: CheckResult | null;
   /** Missing privileges, each with what it costs. */
   readonly warnings: readonly CheckWarning[];
+  /** How a source is read where its server leaves a choice. No trouble. */
+  readonly notes: readonly CheckWarning[];
 }
 
 export interface CheckOptions {
@@ -56,6 +59,7 @@ export interface CheckOptions {
 interface Checked {
   readonly result: CheckResult;
   readonly warnings: readonly CheckWarning[];
+  readonly notes: readonly CheckWarning[];
 }
 
 /** The named sources of a file in its order, or all. Throws `usage.unknown_source`. */
@@ -79,6 +83,7 @@ export async function checkEnds(settings: Settings, named: readonly string[], op
     results,
     destination: destination.result,
     warnings: [...checked.flatMap((each) => each.warnings), ...destination.warnings],
+    notes: checked.flatMap((each) => each.notes),
   };
 }
 
@@ -135,17 +140,18 @@ async function checkDestination(settings: Settings, options: CheckOptions): Prom
   });
 }
 
-async function timed(end: Pick<CheckResult, 'id' | 'name' | 'kind'>, source: string | null, ask: () => Promise<CheckedServer & { readonly warnings: readonly string[] }>): Promise<Checked> {
+async function timed(end: Pick<CheckResult, 'id' | 'name' | 'kind'>, source: string | null, ask: () => Promise<CheckedServer & Pick<ServerFacts, 'warnings' | 'notes'>>): Promise<Checked> {
   const began = performance.now();
   const past = () => ({ responseTimeMs: Math.round(performance.now() - began), lastChecked: new Date().toISOString() });
   try {
-    const { product, version, database, user, timezone, warnings } = await ask();
+    const { product, version, database, user, timezone, warnings, notes = [] } = await ask();
     return {
       result: { ...end, isConnected: true, ...past(), server: { product, version, database, user, timezone }, error: null },
       warnings: warnings.map((message) => ({ source, message })),
+      notes: notes.map((message) => ({ source, message })),
     };
   } catch (error) {
-    return { result: { ...end, isConnected: false, ...past(), server: null, error: infoOf(error) }, warnings: [] };
+    return { result: { ...end, isConnected: false, ...past(), server: null, error: infoOf(error) }, warnings: [], notes: [] };
   }
 }
 

@@ -51,4 +51,6 @@ export interface ServerFacts {
   readonly identity: string;
   /** Missing privileges and what each costs: `no pg_read_all_stats: …`. */
   readonly warnings: readonly string[];
+  /** How the source is read where the server leaves a choice, and what the other way takes. No trouble. */
+  readonly notes?: readonly string[];
 }

@@ -35,6 +35,7 @@ async function checkText(context: CliContext, report: CheckReport): Promise<stri
   return [
     table,
     ...report.warnings.map((warning) => `${colours.yellow('warning')} ${warning.source ?? 'destination'}: ${warning.message}`),
+    ...report.notes.map((note) => `note ${note.source ?? 'destination'}: ${note.message}`),
     ...ends.flatMap(({ id, error }) => (error === null ? [] : [`${colours.red('failed')} ${id}: ${error.code}. ${error.message}${error.hint === null ? '' : ` ${error.hint}`}`])),
     `${report.connectedSources} of ${report.totalSources} ${report.totalSources === 1 ? 'source' : 'sources'} connected, ${failed}`,
   ].join('\n');

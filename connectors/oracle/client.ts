@@ -108,7 +108,7 @@ export class OracleClient {
     return this.#call(where, call);
   }
 
-  /** Takes a new snapshot: all statements until {@link endSnapshot} see one SCN. Needs no privilege, unlike flashback. */
+  /** Begins a READ ONLY transaction: all statements until {@link endSnapshot} see one SCN. Needs no privilege, unlike flashback. */
   async snapshot(): Promise<void> {
     await this.endSnapshot();
     await this.run('SET TRANSACTION READ ONLY');

@@ -6,5 +6,5 @@ import { OracleSession } from './session.ts';
 
 /** The connector over a driver; the manifest gives it the real one. */
 export function connectorWith(driver: OracleDriver): Connector<OracleSettings> {
-  return { connect: async (settings, options) => new OracleSession(await OracleClient.open(driver, settings, options)) };
+  return { connect: async (settings, options) => new OracleSession(await OracleClient.open(driver, settings, options), settings.snapshot) };
 }

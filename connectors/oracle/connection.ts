@@ -31,6 +31,7 @@ export const connectionSchema = z
     user: z.string().min(1).max(256),
     password: z.string().min(1),
     schema: z.string().min(1).max(128).optional().describe("Where tables named without a schema are looked for; exactly as the catalog has it; default: the user's own"),
+    snapshot: z.enum(['scn', 'transaction']).optional().describe('What the statements of one read share: AS OF SCN, which needs FLASHBACK on the tables, or a READ ONLY transaction; default: scn where the user may, else transaction'),
     tls: tls.optional(),
     wallet: z.string().min(1).optional().describe('PEM text: certificate authorities, and the client certificate with its key where the server asks for one (the content of ewallet.pem)'),
     wallet_password: z.string().min(1).optional().describe("Password of the wallet's private key"),

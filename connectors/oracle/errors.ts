@@ -14,8 +14,9 @@ const NOT_ORACLE: Meaning = { code: 'source.protocol', message: 'What answers th
 const NO_SERVICE: Meaning = { code: 'source.database_missing', message: 'The listener does not know the service or SID.', hint: 'Check service_name or sid with `lsnrctl services`; the database may still be starting.' };
 const TLS_REFUSED: Meaning = { code: 'source.tls_failed', message: 'The TLS handshake failed or the certificate was refused.', hint: 'Check wallet (certificate authority), the host name or tls.server_dn, and that the port speaks TCPS.' };
 const WRONG_PASSWORD: Meaning = { code: 'source.auth_failed', message: 'The server refused user or password.', hint: 'Check user and password.' };
-const SNAPSHOT_OLD: Meaning = { code: 'source.read_interrupted', message: 'The snapshot of the read is no longer available at the server.', hint: 'Lower the batch size, or raise undo_retention (LOB retention for tables with LOBs).' };
-const TABLE_CHANGED: Meaning = { code: 'source.read_interrupted', message: 'The table was changed by DDL or a truncate while it was read.' };
+const SNAPSHOT_OLD: Meaning = { code: 'source.read_interrupted', message: 'The snapshot of the read is no longer available at the server.', hint: 'It is read again in a new snapshot. If that keeps failing, lower the batch size or raise undo_retention (LOB retention for tables with LOBs).' };
+const TABLE_CHANGED: Meaning = { code: 'source.read_interrupted', message: 'The table was changed by DDL or a truncate while it was read.', hint: 'It is read again in a new snapshot.' };
+const NO_PAST: Meaning = { code: 'source.query_failed', message: 'The server has no flashback query for this kind of table or view.', hint: 'Leave connection.snapshot out, or set it to transaction.' };
 const TOO_MANY: Meaning = { code: 'source.too_many_connections', message: 'The server has no session left for this user.', hint: 'Lower sessions_max, or raise processes, sessions or the profile\'s limit.' };
 const STARTING: Meaning = { code: 'source.unreachable', message: 'The database is starting up, shutting down or not open.' };
 const TIMED_OUT: Meaning = { code: 'source.statement_timeout', message: 'The statement ran into its time limit.', hint: 'Raise statement_timeout, lower the batch size, or give the cursor column an index.' };
@@ -92,6 +93,10 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   'ORA-04063': { code: 'source.query_failed', message: 'The view has errors.', hint: 'Recompile it at the server.' },
   'ORA-01555': SNAPSHOT_OLD,
   'ORA-22924': SNAPSHOT_OLD,
+  'ORA-08180': SNAPSHOT_OLD,
+  'ORA-08181': SNAPSHOT_OLD,
+  'ORA-08187': NO_PAST,
+  'ORA-30051': NO_PAST,
   'ORA-08103': TABLE_CHANGED,
   'ORA-01466': TABLE_CHANGED,
   'ORA-08176': TABLE_CHANGED,

@@ -56,7 +56,7 @@ function fieldReader(column: Column, at: number, items: number): FieldReader {
 }
 
 /**
- * Reads the statements one after the other in the session's open snapshot. The session serves nothing else until the stream
+ * Reads the statements one after the other; they name their snapshot's SCN, or the session's transaction is the snapshot. The session serves nothing else until the stream
  * has ended or was destroyed.
  */
 export function readRows(client: OracleClient, projection: Projection, statements: readonly Statement[], where: string): RowRead {

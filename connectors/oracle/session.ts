@@ -6,20 +6,23 @@ import type { OracleClient } from './client.ts';
 import { mayHaveNews, planParts, readBatch, readPart } from './range.ts';
 import { readSlice } from './slice.ts';
 import { OracleServer } from './server.ts';
+import { Snapshots, type SnapshotChoice } from './snapshot.ts';
 
 /** One session of an Oracle database. Rows are always `copy-text`. */
 export class OracleSession implements SourceSession {
   readonly #client: OracleClient;
   readonly #server: OracleServer;
+  readonly #snapshots: Snapshots;
 
-  constructor(client: OracleClient) {
+  constructor(client: OracleClient, snapshot: SnapshotChoice) {
     this.#client = client;
+    this.#snapshots = new Snapshots(client, snapshot);
     this.#server = new OracleServer(client);
   }
 
   async server(): Promise<ServerFacts> {
     await this.#client.endSnapshot();
-    return this.#server.facts();
+    return { ...(await this.#server.facts()), notes: [await this.#snapshots.describe()] };
   }
 
   async discover(): Promise<readonly TableShape[]> {
@@ -38,19 +41,19 @@ export class OracleSession implements SourceSession {
   }
 
   readFrom(stream: StreamRead, position: Position | null, limits: BatchLimits, _format: RowFormat): Promise<IncrementalRead> {
-    return readBatch(this.#client, this.#server, stream, position, limits);
+    return readBatch(this.#client, this.#server, this.#snapshots, stream, position, limits);
   }
 
   planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan> {
-    return planParts(this.#client, this.#server, stream, limits);
+    return planParts(this.#client, this.#server, this.#snapshots, stream, limits);
   }
 
   readPart(stream: StreamRead, part: Part, _format: RowFormat): Promise<RowRead> {
-    return readPart(this.#client, stream, part);
+    return readPart(this.#client, this.#snapshots, stream, part);
   }
 
   readSlice(stream: StreamRead, range: SliceBounds, _format: RowFormat): Promise<SliceRead> {
-    return readSlice(this.#client, stream, range);
+    return readSlice(this.#client, this.#snapshots, stream, range);
   }
 
   close(): Promise<void> {

@@ -8,6 +8,11 @@ export function from(table: { readonly schema: string; readonly name: string }):
   return `FROM ${quoteTable(table)} ${ALIAS}`;
 }
 
+/** The same in a snapshot: at its SCN, or as the session's transaction sees the table. */
+export function fromAt(binds: Binds, table: { readonly schema: string; readonly name: string }, snapshot: { readonly scn: string | null }): string {
+  return snapshot.scn === null ? from(table) : `FROM ${quoteTable(table)} AS OF SCN TO_NUMBER(${binds.add(snapshot.scn)}) ${ALIAS}`;
+}
+
 export function where(conditions: readonly (string | null)[]): string {
   const kept = conditions.filter((each) => each !== null);
   return kept.length === 0 ? '' : ` WHERE ${kept.join(' AND ')}`;

@@ -10,27 +10,17 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import type { Guarantee } from '../../schemas/position.ts';
 import type { StreamRead } from '../connector.ts';
 import type { OracleClient } from './client.ts';
+import { clock, isoClock, UTC_NOW } from './clock.ts';
 import { clockAs, isTime, orderColumn, ROW_SCN, type OrderColumn } from './columns.ts';
 import { extendTrail, reachBack, type OracleState, type TidePoint } from './position.ts';
 import type { ServerIdentity } from './identity.ts';
 import type { OpenWork, OracleServer } from './server.ts';
 import { Binds, type Statement } from './binds.ts';
-import { from, where } from './statement.ts';
-
-/** ISO 8601 UTC with microseconds. */
-const ISO_UTC = `'YYYY-MM-DD"T"HH24:MI:SS.FF6"Z"'`;
-
-const isoClock = (expression: string): string => `TO_CHAR(${expression}, ${ISO_UTC})`;
-const UTC_NOW = 'SYS_EXTRACT_UTC(SYSTIMESTAMP)';
+import type { Snapshot } from './snapshot.ts';
+import { from, fromAt, where } from './statement.ts';
 
 /** Seconds by which a statement may have begun earlier than the server's whole seconds say. */
 const CLOCK_GRAIN_SECONDS = 2;
-
-/** The source's clock, ISO 8601 UTC with microseconds. */
-export async function clock(client: OracleClient): Promise<string> {
-  const [now = null] = await client.texts(new Binds().statement(`SELECT ${isoClock(UTC_NOW)} FROM DUAL`), 'the server');
-  return now ?? '';
-}
 
 /** What is known before the snapshot of a run's first batch is taken. */
 export interface LowTide {
@@ -135,13 +125,14 @@ export interface HighTide {
   readonly asOf: string;
 }
 
-/** Asked inside the snapshot that the rows are then read from. `lower` is where this run begins. */
-export async function highTide(client: OracleClient, stream: StreamRead, cursor: OrderColumn, lower: string | null, fence: string | null): Promise<HighTide> {
+/** Asked in the snapshot that the rows are then read from. `lower` is where this run begins. */
+export async function highTide(client: OracleClient, snapshot: Snapshot, stream: StreamRead, cursor: OrderColumn, lower: string | null, fence: string | null): Promise<HighTide> {
   if (cursor.name === ROW_SCN) return { bound: null, futureRows: 0, asOf: await clock(client) };
   const binds = new Binds();
-  const bound = `(SELECT ${cursor.text(`MAX(${cursor.compared})`)} ${from(stream.table)}${where(closedInterval(binds, cursor, lower, fence))})`;
-  const future = fence === null ? '0' : `(SELECT COUNT(*) ${from(stream.table)} WHERE ${cursor.compared} > ${cursor.bound(binds, fence)})`;
+  const table = fromAt(binds, stream.table, snapshot);
+  const bound = `(SELECT ${cursor.text(`MAX(${cursor.compared})`)} ${table}${where(closedInterval(binds, cursor, lower, fence))})`;
+  const future = fence === null ? '0' : `(SELECT COUNT(*) ${table} WHERE ${cursor.compared} > ${cursor.bound(binds, fence)})`;
   const sql = `SELECT ${bound}, ${future}, ${isoClock(UTC_NOW)} FROM DUAL`;
   const [highest = null, futureRows = null, asOf = null] = await client.texts(binds.statement(sql), tableName(stream));
-  return { bound: highest, futureRows: Number(futureRows ?? '0'), asOf: asOf ?? '' };
+  return { bound: highest, futureRows: Number(futureRows ?? '0'), asOf: snapshot.asOf ?? asOf ?? '' };
 }

@@ -93,7 +93,7 @@ describe('an oracle session', () => {
 
   it('says which server it is, and which privileges are missing', async () => {
     const facts = await (await sessionOn(new Catalog())).server();
-    expect(facts).toEqual({ product: 'Oracle Database', version: '19.0.0.0.0', database: 'ORCLPDB1', user: 'READER', timezone: '+03:00', identity: 'ORCL/ORCLPDB1/1234567890', warnings: [] });
+    expect(facts).toEqual({ product: 'Oracle Database', version: '19.0.0.0.0', database: 'ORCLPDB1', user: 'READER', timezone: '+03:00', identity: 'ORCL/ORCLPDB1/1234567890', warnings: [], notes: [expect.stringContaining('READ ONLY')] });
     const denied = Object.assign(new Error('x'), { code: 'ORA-00942' });
     const blind = await (await sessionOn(new OracleRecorder([NAMES, [/v\$database/, denied]]))).server();
     expect(blind.identity).toBe('ORCL/ORCLPDB1/-');
@@ -105,7 +105,7 @@ describe('an oracle session', () => {
   it('reads in one read-only transaction, bound and rows alike, with every value as a bind', async () => {
     const recorder = new Catalog([[/^SELECT TO_CHAR\(SYS_EXTRACT_UTC\(SYSTIMESTAMP\)/, [['2026-11-20T10:00:00.000000Z', '2026-11-20T09:59:00.000000Z', ' 2026-11-20 10:00:00.000000000', ' 2026-11-21 10:00:00.000000000']]],
       [/^SELECT TO_CHAR\(MAX\(t\."UPDATED_AT"\)/, [[' 2026-11-20 09:00:00.123456000', null]]], [/^SELECT \(SELECT TO_CHAR\(MAX/, [[' 2026-11-20 09:00:00.123456000', '0', '2026-11-20T10:00:00.000001Z']]], ...found]);
-    const session = await sessionOn(recorder);
+    const session = await sessionOn(recorder, { snapshot: 'transaction' });
     const table = await session.describe('account');
     recorder.sent.splice(0);
     const stream = { table, columns: ['ID', 'UPDATED_AT'], key: ['ID'], cursor: 'UPDATED_AT', overlapSeconds: 60, futureLimitSeconds: 86_400, fetchRows: 100, types: {} };
@@ -119,7 +119,7 @@ describe('an oracle session', () => {
       `SELECT t."ID" AS c0, TO_CHAR(t."UPDATED_AT", 'SYYYY-MM-DD HH24:MI:SS.FF6') AS c1 FROM "BANK"."ACCOUNT" t WHERE t."UPDATED_AT" IS NULL`,
     ]);
     // The questions about open transactions come before the snapshot: a transaction that ends between them is then seen by it.
-    const order = [/MAX\(t\."UPDATED_AT"\)/, /v\$database/, /gv\$session/, /gv\$transaction/].map((pattern) => recorder.statements.slice(0, at).findLastIndex((sql) => pattern.test(sql)));
+    const order = [/MAX\(t\."UPDATED_AT"\)/, /TO_CHAR\(dbid\)/, /gv\$session/, /gv\$transaction/].map((pattern) => recorder.statements.slice(0, at).findLastIndex((sql) => pattern.test(sql)));
     expect(order).toEqual([...order].sort((a, b) => a - b));
     expect(order[0]).toBeGreaterThanOrEqual(0);
     const later = { ...read.to, state: { ...read.to.state, at: [' 2026-11-20 08:00:00.000000000', '7'] } };

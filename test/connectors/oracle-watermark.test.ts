@@ -8,9 +8,10 @@ import { PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { OracleStandIn } from './oracle-stand-in.ts';
 import { column, streamOf, Target, textOf } from './oracle-target.ts';
 
-const settings = connectionSchema.parse({ host: 'db.example', service_name: 'ORCLPDB1', user: 'reader', password: 'secret' });
+const isSnapshot = (sql: string): boolean => sql === 'SET TRANSACTION READ ONLY' || sql.startsWith('SELECT TO_CHAR(current_scn)');
 
-describeWith({ postgres: true }, 'oracle watermark', () => {
+for (const snapshot of ['scn', 'transaction'] as const) describeWith({ postgres: true }, `oracle watermark, snapshot: ${snapshot}`, () => {
+  const settings = connectionSchema.parse({ host: 'db.example', service_name: 'ORCLPDB1', user: 'reader', password: 'secret', snapshot });
   let database: PostgresDatabase;
   let oracle: OracleStandIn;
   let session: SourceSession;
@@ -100,7 +101,7 @@ describeWith({ postgres: true }, 'oracle watermark', () => {
     const late = await database.client();
     let step = 0;
     oracle.beforeStatement = async (sql) => {
-      if (sql === 'SET TRANSACTION READ ONLY' && step === 0) {
+      if (isSnapshot(sql) && step === 0) {
         step = 1;
         await late.query(`BEGIN; INSERT INTO "BANK"."${name}" VALUES (3, 6, 'between')`);
         await insert("(4, 7, 'd')");
