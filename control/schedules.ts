@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleNotFoundError, ScheduleOverlapPolicy } from '../runtime/temporal-library.ts';
 import type { Schedule, SourceSettings } from '../schemas/settings.ts';
@@ -95,10 +96,11 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
   if (!source.enabled || (everySeconds === null && cron === null)) return null;
   const windowed = isWindowed(source.schedule);
   const windowSeconds = windowed && everySeconds !== null ? Math.ceil(WINDOW_SECONDS / everySeconds) * everySeconds : null;
-  const input: SyncInput = windowed ? { source: source.id, trigger: 'window', windowSeconds, everySeconds } : { source: source.id, trigger: 'schedule' };
+  const windowOffsetSeconds = windowSeconds === null ? 0 : offsetOf(source.id, windowSeconds);
+  const input: SyncInput = windowed ? { source: source.id, trigger: 'window', windowSeconds, everySeconds, windowOffsetSeconds } : { source: source.id, trigger: 'schedule' };
   return {
     scheduleId: scheduleId(source.id),
-    spec: cron !== null ? { cronExpressions: [cron], timezone: timeZone } : { intervals: [{ every: `${windowSeconds ?? everySeconds} seconds` }] },
+    spec: cron !== null ? { cronExpressions: [cron], timezone: timeZone } : { intervals: [{ every: `${windowSeconds ?? everySeconds} seconds`, offset: `${windowOffsetSeconds} seconds` }] },
     action: {
       type: 'startWorkflow',
       workflowType: 'syncSource',
@@ -112,6 +114,11 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
     // The first window begins at once; without this it would wait for the next multiple of its length.
     state: { paused, triggerImmediately: !paused && windowed },
   };
+}
+
+/** Whole seconds, the same for ever: the windows of a fleet that is applied in one go do not all begin anew at one instant. */
+function offsetOf(source: string, windowSeconds: number): number {
+  return createHash('sha256').update(source).digest().readUInt32BE() % windowSeconds;
 }
 
 function reconcileOptions(source: SourceSettings, paused: boolean): ScheduleOptions | null {

@@ -1,12 +1,18 @@
-import { z } from 'zod';
+import { flag, InputSchema, oneOf, optional, orNull, text, texts, type Given, type Parsed } from './workflow-input.ts';
+
+const FIELDS = {
+  /** Id of the source as applied. */
+  source: text,
+  /** Names of streams; null: all. */
+  streams: orNull(texts),
+  /** Copy again what differs. */
+  repair: optional(flag, false),
+  /** Who asked: a schedule passes over streams that it is not to compare. */
+  trigger: optional(oneOf('manual', 'schedule'), 'manual'),
+};
 
 /** The one JSON object that starts `reconcileSource`: `{"source":"hq"}` typed into Temporal's UI compares all of its streams. */
-export const reconcileInputSchema = z.strictObject({
-  source: z.string().min(1).describe('Id of the source as applied'),
-  streams: z.array(z.string().min(1)).nullable().default(null).describe('Names of streams; null: all'),
-  repair: z.boolean().default(false).describe('Copy again what differs'),
-  trigger: z.enum(['manual', 'schedule']).default('manual').describe('Who asked: a schedule passes over streams that it is not to compare'),
-});
+export const reconcileInputSchema = new InputSchema(FIELDS);
 
-export type ReconcileInput = z.input<typeof reconcileInputSchema>;
-export type ReconcileRequest = z.output<typeof reconcileInputSchema>;
+export type ReconcileInput = Given<typeof FIELDS>;
+export type ReconcileRequest = Parsed<typeof FIELDS>;

@@ -1,16 +1,23 @@
-import { z } from 'zod';
+import { flag, InputSchema, oneOf, optional, orNull, text, texts, wholeNumber, type Given, type Parsed } from './workflow-input.ts';
+
+const FIELDS = {
+  /** Id of the source as applied. */
+  source: text,
+  /** Names of streams; null: all. */
+  streams: orNull(texts),
+  /** Build a new generation of each. */
+  full: optional(flag, false),
+  /** Scan for deleted rows now, in the streams that have `deletes: scan`. */
+  detectDeletes: optional(flag, false),
+  trigger: optional(oneOf('manual', 'schedule', 'window'), 'manual'),
+  /** For a window: it polls every `everySeconds` until `windowOffsetSeconds` after the next multiple of `windowSeconds` since the epoch. */
+  windowSeconds: orNull(wholeNumber(1)),
+  everySeconds: orNull(wholeNumber(1)),
+  windowOffsetSeconds: optional(wholeNumber(0), 0),
+};
 
 /** The one JSON object that starts `syncSource`: everything but the source has a default, so `{"source":"hq"}` in Temporal's UI is enough. */
-export const syncInputSchema = z.strictObject({
-  source: z.string().min(1).describe('Id of the source as applied'),
-  streams: z.array(z.string().min(1)).nullable().default(null).describe('Names of streams; null: all'),
-  full: z.boolean().default(false).describe('Build a new generation of each'),
-  detectDeletes: z.boolean().default(false).describe('Scan for deleted rows now, in the streams that have deletes: scan'),
-  trigger: z.enum(['manual', 'schedule', 'window']).default('manual'),
-  /** For a window: it polls every `everySeconds` until the next multiple of `windowSeconds` since the epoch. */
-  windowSeconds: z.number().int().positive().nullable().default(null),
-  everySeconds: z.number().int().positive().nullable().default(null),
-});
+export const syncInputSchema = new InputSchema(FIELDS);
 
-export type SyncInput = z.input<typeof syncInputSchema>;
-export type SyncRequest = z.output<typeof syncInputSchema>;
+export type SyncInput = Given<typeof FIELDS>;
+export type SyncRequest = Parsed<typeof FIELDS>;

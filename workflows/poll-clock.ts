@@ -1,8 +1,8 @@
 /** When a poll window polls. Instants are multiples of the interval, shifted by source, so that a fleet does not poll at once. */
 
-/** The end of the window that `now` lies in: the next multiple of its length, when the schedule starts the next one. Milliseconds. */
-export function windowEnd(now: number, windowMs: number): number {
-  return (Math.floor(now / windowMs) + 1) * windowMs;
+/** The end of the window that `now` lies in, when the schedule starts the next one: `offsetMs` after a multiple of its length. Milliseconds. */
+export function windowEnd(now: number, windowMs: number, offsetMs = 0): number {
+  return (Math.floor((now - offsetMs) / windowMs) + 1) * windowMs + offsetMs;
 }
 
 /** The instant whose poll is due now or overdue: a window begins with it at once, since the one before may have ended some time ago. */

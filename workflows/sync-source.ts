@@ -110,7 +110,7 @@ class SourceRun {
   /** Polls at fixed instants until the window's end, giving way to runs that people ask for. */
   async window(): Promise<void> {
     const every = (this.#request.everySeconds ?? 30) * 1_000;
-    const end = windowEnd(Date.now(), (this.#request.windowSeconds ?? 300) * 1_000);
+    const end = windowEnd(Date.now(), (this.#request.windowSeconds ?? 300) * 1_000, this.#request.windowOffsetSeconds * 1_000);
     for (let tick = firstTick(Date.now(), every, this.#request.source); tick < end; tick = nextTick(Date.now(), this.#tick, every)) {
       this.#tick = tick;
       this.#enter('resting');

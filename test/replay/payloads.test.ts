@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, (value: Json) => boolean>> = {
   priority: isCount,
   everySeconds: isCount,
   windowSeconds: isCount,
+  windowOffsetSeconds: isCount,
   chapter: isCount,
   batches: isCount,
   read: isCount,

@@ -11,10 +11,10 @@ const instants = fc.integer({ min: 0, max: 4_102_444_800_000 });
 const intervals = fc.integer({ min: 1, max: 3600 }).map((seconds) => seconds * 1000);
 
 describe('the poll clock', () => {
-  test('a window ends after now, at a multiple of its length, and not later than that length', () => {
-    fc.assert(fc.property(instants, intervals, (now, length) => {
-      const end = windowEnd(now, length);
-      expect(end % length).toBe(0);
+  test('a window ends after now, at its offset from a multiple of its length, and not later than that length', () => {
+    fc.assert(fc.property(instants, intervals, fc.integer({ min: 0, max: 3_600_000 }), (now, length, offset) => {
+      const end = windowEnd(now, length, offset);
+      expect(Math.abs(end - offset) % length).toBe(0);
       expect(end - now).toBeGreaterThan(0);
       expect(end - now).toBeLessThanOrEqual(length);
     }));
