@@ -88,7 +88,7 @@ export function isoClock(clock: string): string {
 
 export async function readIncremental(source: Source, stream: StreamRead, position: Position | null, limits: BatchLimits): Promise<IncrementalRead> {
   const state = position === null ? null : parsePosition(position, await source.identity(), tableName(stream));
-  if (state !== null) await checkHistory(source.connection, stream, state);
+  if (state !== null) await checkHistory(source.connection, stream, state, { alone: async () => !(await source.ground(stream.table)).sight.replica });
   if (state === null || state.run === null) return firstBatch(source, stream, state, limits);
   return laterBatch(source, stream, state, state.run, limits);
 }

@@ -23,7 +23,8 @@ export async function poll(source: Source, stream: StreamRead, position: Positio
     if (now === null || (state.tail.partial && compareOpen(state.open, now, null).ended.length > 0)) return true;
     await beginSnapshot(connection, tableName(stream));
     if (stream.cursor === null) return (await digestRows(connection, stream, ['TRUE'])) !== state.tail.digest;
-    await checkHistory(connection, stream, state);
+    // What a server that has gone back had at the watermark is not there: the rows say that there is something to read.
+    await checkHistory(connection, stream, state, null);
     const cursor = cursorOf(stream);
     const [max] = await connection.query(
       `${SELECT} ${textExpression(cursor)} FROM ${quoteTable(stream.table)} WHERE ${placedRows(cursor)} ORDER BY ${compareExpression(cursor)} DESC LIMIT 1`,

@@ -26,6 +26,16 @@ const runSchema = z.strictObject({
   at: z.strictObject({ cursor: z.string(), key: z.array(z.string()) }),
 });
 
+/** What a server or table that has gone back has less of; null where it does not tell. */
+const marksSchema = z.strictObject({
+  /** Start of the server, seconds since 1970 by its clock. */
+  started: z.string().nullable(),
+  /** Bytes of the redo log that were on disk. */
+  log: z.string().nullable(),
+  /** The next AUTO_INCREMENT value. */
+  next: z.string().nullable(),
+});
+
 const stateSchema = z.strictObject({
   version: z.literal(1),
   cursor: z.strictObject({ name: z.string(), family: z.string(), fraction: z.number() }).nullable(),
@@ -41,11 +51,14 @@ const stateSchema = z.strictObject({
   /** Set within a run: what remains of it. */
   run: runSchema.nullable(),
   tail: tailSchema,
-  /** `[cursor, key...]` of the last rows: where the table was made anew, they tell a rebuilt table from another one. */
+  /** `[cursor, key...]` of the last rows, the highest first: see `witness.ts`. */
   last: z.array(z.array(z.string())),
+  /** Absent in positions of earlier versions. */
+  marks: marksSchema.optional(),
 });
 
 export type ReadState = z.infer<typeof stateSchema>;
+export type Marks = z.infer<typeof marksSchema>;
 
 /** Throws `source.history_lost` for a position of another server or table, or one that this version can't read. */
 export function parsePosition(position: Position, server: string, table: string): ReadState {

@@ -3,13 +3,14 @@ import type { Position } from '../../schemas/position.ts';
 import type { Column } from '../../schemas/table.ts';
 import type { StreamRead } from '../connector.ts';
 import type { RunBounds } from './bounds.ts';
-import { compareExpression, cursorOf, literal } from './columns.ts';
+import { cursorOf, literal } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { digestRows } from './digest.ts';
 import { lost, type ReadState } from './position-state.ts';
 import { quoteTable, quoteText } from './quoting.ts';
 import { fromAny, keyColumns, orderBy, placedRows, SELECT, textList, unplacedRows } from './range.ts';
 import { baseType, cursorFamily, fractionDigits } from './types.ts';
+import { readMarks, requireSameHistory, type Company, type TableMark } from './witness.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 
 /** Beyond so many rows a poll does not digest all that the next run reads again. */
@@ -20,14 +21,12 @@ export function tableName(stream: StreamRead): string {
   return `${stream.table.schema}.${stream.table.name}`;
 }
 
-interface TableMark {
-  readonly made: string | null;
-  /** The next AUTO_INCREMENT value; null where there is none. */
-  readonly next: string | null;
+interface CountedTable extends TableMark {
+  /** The column of the counter. */
   readonly counted: string | null;
 }
 
-async function readMark(connection: OpenConnection, stream: StreamRead): Promise<TableMark> {
+async function readMark(connection: OpenConnection, stream: StreamRead): Promise<CountedTable> {
   const { schema, name } = stream.table;
   const rows = await connection.query(
     `${SELECT} t.create_time, t.auto_increment, t.table_name, (SELECT c.column_name FROM information_schema.columns c
@@ -77,7 +76,7 @@ async function readLast(connection: OpenConnection, stream: StreamRead, cursor: 
 /** The state a run ends with, made in its first snapshot. `previous` keeps the watermark from moving back where rows were deleted. */
 export async function stateOf(connection: OpenConnection, stream: StreamRead, bounds: RunBounds, previous: ReadState | null): Promise<ReadState> {
   const cursor = cursorOf(stream);
-  const made = (await readMark(connection, stream)).made;
+  const { made, next } = await readMark(connection, stream);
   const was = previous?.bound ?? null;
   let bound = bounds.bound;
   if (was !== null && bound !== null) {
@@ -96,31 +95,21 @@ export async function stateOf(connection: OpenConnection, stream: StreamRead, bo
     run: null,
     tail: await readTail(connection, stream, cursor, bounds),
     last: await readLast(connection, stream, cursor),
+    marks: await readMarks(connection, next),
   };
 }
 
-async function someLastRowExists(connection: OpenConnection, stream: StreamRead, state: ReadState): Promise<boolean> {
-  const cursor = cursorOf(stream);
-  const key = keyColumns(stream);
-  const rows = state.last.map(([at = '', ...values]) => {
-    const equal = key.map((column, index) => `${compareExpression(column)} = ${literal(column, values[index] ?? '')}`);
-    return `(${equal.join(' AND ')} AND (${compareExpression(cursor)} >= ${literal(cursor, at)} OR ${compareExpression(cursor)} IS NULL))`;
-  });
-  const [row] = await connection.query(`${SELECT} EXISTS(SELECT 1 FROM ${quoteTable(stream.table)} WHERE ${rows.join(' OR ')})`, tableName(stream));
-  return row?.[0] === '1';
-}
-
 /** `at` and the rows it counts: an AUTO_INCREMENT that falls back draws values below the watermark again. */
-function hasRewound(mark: TableMark, stream: StreamRead, state: ReadState): boolean {
+function hasRewound(mark: CountedTable, stream: StreamRead, state: ReadState): boolean {
   if (mark.counted === null || mark.counted !== stream.cursor || mark.next === null || state.bound === null) return false;
   return /^\d+$/.test(state.bound) && BigInt(mark.next) <= BigInt(state.bound);
 }
 
 /**
  * Throws where reading on from `state` could miss rows in silence: `source.schema_changed` for another cursor or key,
- * `source.history_lost` for a table that was made anew with other rows, or a counter that has gone back.
+ * `source.history_lost` for a table or a server that is not the one that was read. Without `server` only the table is asked.
  */
-export async function checkHistory(connection: OpenConnection, stream: StreamRead, state: ReadState): Promise<void> {
+export async function checkHistory(connection: OpenConnection, stream: StreamRead, state: ReadState, server: Company | null): Promise<void> {
   const cursor = cursorOf(stream);
   const was = state.cursor;
   const same = was !== null && was.name === cursor.name && was.family === cursorFamily(cursor) && was.fraction <= fractionDigits(cursor);
@@ -131,8 +120,7 @@ export async function checkHistory(connection: OpenConnection, stream: StreamRea
   }
   const mark = await readMark(connection, stream);
   if (hasRewound(mark, stream, state)) throw lost(`The counter of ${tableName(stream)} has gone back below the watermark: truncated, or restored from a backup.`);
-  if (mark.made === state.made || state.last.length === 0) return;
-  if (!await someLastRowExists(connection, stream, state)) throw lost(`Table ${tableName(stream)} was made anew and the rows at the watermark are gone.`);
+  await requireSameHistory(connection, stream, state, mark, server);
 }
 
 /** The watermark for people: ISO 8601, with Z where the column has a zone. */
