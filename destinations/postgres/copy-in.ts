@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import copyStreams from 'pg-copy-streams';
+import { noteFeed } from './line-watch.ts';
 import type { Session } from './session.ts';
 
 /** Bytes that may wait for the server: a few socket writes. */
@@ -13,5 +14,7 @@ export interface CopyIn extends Writable {
 
 /** Starts `COPY … FROM STDIN` in the session's transaction. */
 export function openCopyIn(session: Session, sql: string): CopyIn {
-  return session.query(copyStreams.from(sql, { highWaterMark: HIGH_WATER_MARK_BYTES }));
+  const feed = session.query(copyStreams.from(sql, { highWaterMark: HIGH_WATER_MARK_BYTES }));
+  noteFeed(session, feed);
+  return feed;
 }

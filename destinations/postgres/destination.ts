@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { destinationError } from './errors.ts';
+import { LINE_LIMITS, LineWatch, type LineLimits } from './line-watch.ts';
 import { migrate } from './migrations.ts';
+import { OWN_BACKEND, type BackendId } from './session-views.ts';
 import type { Session } from './session.ts';
 import { parseDestinationUrl } from './url.ts';
 
@@ -18,6 +20,8 @@ export type { Session } from './session.ts';
 export interface DestinationOptions {
   readonly sessionsMax: number;
   readonly applicationName: string;
+  /** When a line that says nothing is given up. Default: {@link LINE_LIMITS}. */
+  readonly lines?: LineLimits;
 }
 
 /**
@@ -29,9 +33,11 @@ const END_WITH_CLIENT = "do $$ begin perform set_config('client_connection_check
 /** The PostgreSQL database that receives rows and keeps the schema `tidemark`. Owner: whoever called {@link openDestination}. */
 export class Destination {
   readonly #pool: pg.Pool;
+  readonly #lines: LineWatch;
   #ready: Promise<void> | null = null;
 
   constructor(url: string, options: DestinationOptions) {
+    this.#lines = new LineWatch({ ...parseDestinationUrl(url), application_name: `${options.applicationName} line watch` }, options.lines ?? LINE_LIMITS);
     this.#pool = new pg.Pool({
       ...parseDestinationUrl(url),
       max: options.sessionsMax,
@@ -41,10 +47,25 @@ export class Destination {
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
       options: `-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c client_encoding=UTF8 -c lock_timeout=${LOCK_TIMEOUT_MS} -c idle_in_transaction_session_timeout=600000 -c jit=off`,
+      // The pool waits for it, which its types do not say.
+      onConnect: (session): unknown => this.#begin(session as Session),
     });
-    this.#pool.on('connect', (session) => void session.query(END_WITH_CLIENT).catch(() => undefined));
+    this.#pool.on('remove', (session) => this.#lines.forget(session));
     // A session that breaks while idle is replaced at the next use; without a listener the process would end.
     this.#pool.on('error', () => undefined);
+  }
+
+  /** The pool hands the session out when this has ended. */
+  async #begin(session: Session): Promise<void> {
+    this.#lines.add(session);
+    try {
+      await session.query(END_WITH_CLIENT);
+      const { rows } = await session.query<BackendId>(OWN_BACKEND);
+      if (rows[0] !== undefined) this.#lines.identify(session, rows[0]);
+    } catch (error) {
+      this.#lines.forget(session);
+      throw error;
+    }
   }
 
   /** Creates or migrates the schema `tidemark`, once for each process. */

@@ -47,6 +47,8 @@ function restarts(what: string, server: () => Mortal, places: readonly Place[], 
         await server().kill();
         await server().restart();
       }, ...options);
+      // A refresh writes every row into the next generation, and one that was given up is begun anew.
+      if (options.includes('--full')) run.written = await run.ledgerWritten();
     },
   }));
 }

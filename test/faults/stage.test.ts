@@ -1,17 +1,11 @@
 /** The stage is an unlogged table: it may vanish at any moment between its extract and its load, and costs no row. */
-import { readFileSync } from 'node:fs';
 import { describeWith } from '../support/describe-with.ts';
 import { PrivatePostgres } from '../support/postgres.ts';
+import { signalFamily } from '../support/process-family.ts';
 import { OneStream, ROWS } from './one-stream.ts';
 import type { Product } from './one-stream.ts';
 
 const PRODUCTS: readonly Product[] = ['postgres', 'mariadb'];
-
-/** Ends a server and all its processes before the next statement of this one: PostgreSQL's lead groups of their own. */
-function powerCut(pid: number): void {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  for (const each of [pid, ...children]) process.kill(each, 'SIGKILL');
-}
 
 const lost = expect.objectContaining({ code: 'batch.stage_lost' });
 
@@ -97,7 +91,7 @@ describeWith({ postgres: true }, 'a destination that crashes', () => {
     const step = stream.nextStep((await stream.prepare()).generation);
     let cutOff = false;
     const cut = stream.extract(step, stream.engine, () => {
-      if (!cutOff) powerCut(server.server.pid);
+      if (!cutOff) signalFamily(server.server.pid, 'SIGKILL');
       cutOff = true;
     });
     await expect(cut).rejects.toMatchObject({ code: 'target.connection_lost' });

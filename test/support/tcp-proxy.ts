@@ -18,6 +18,12 @@ export type Toxic =
   | { readonly kind: 'trickle'; readonly bytesPerSecond: number }
   | { readonly kind: 'limit'; readonly bytes: number };
 
+/**
+ * Looks at what a client sends. From there on its connection is a black hole for ever, while new ones pass: `request`: what was looked at does
+ * not arrive; `answer`: it does, and nothing after it.
+ */
+export type ForgetAt = (fromClient: Buffer) => 'request' | 'answer' | null;
+
 /** Looks at what a client sends; true: its server still gets it, the answer never arrives, and the connection is reset. */
 export type CutAnswer = (fromClient: Buffer) => boolean;
 
@@ -38,6 +44,7 @@ export class TcpProxy {
   readonly #upstream: { readonly host: string; readonly port: number };
   #toxic: Toxic | null = null;
   #cutAnswer: CutAnswer | null = null;
+  #forgetAt: ForgetAt | null = null;
   /** How many connections an answer was kept back from, or ended at their limit. */
   cuts = 0;
   /** Bytes that came in, both ways together. */
@@ -71,6 +78,10 @@ export class TcpProxy {
     for (const { client, server } of this.#pairs) for (const socket of [client, server]) socket.resetAndDestroy();
   }
 
+  forgetAt(look: ForgetAt | null): void {
+    this.#forgetAt = look;
+  }
+
   cutAnswerTo(look: CutAnswer | null): void {
     this.#cutAnswer = look;
   }
@@ -88,6 +99,8 @@ export class TcpProxy {
       socket.setNoDelay(true);
       socket.on('error', () => undefined);
       socket.once('close', () => {
+        // That its server has ended is not told either.
+        if (pair.deaf && socket === pair.server && !pair.client.destroyed) return;
         this.#pairs.delete(pair);
         for (const other of [pair.client, pair.server]) if (!other.destroyed) other.end();
       });
@@ -103,12 +116,15 @@ export class TcpProxy {
     } catch {
       // Cut: the other side is told by the end of its socket.
     }
-    to.end();
+    if (!pair.deaf) to.end();
   }
 
   /** False where this connection has come to its end. */
   async #pass(pair: Pair, direction: Direction, to: Socket, chunk: Buffer): Promise<boolean> {
     this.bytes += chunk.length;
+    const forgets = direction === 'up' && !pair.deaf ? (this.#forgetAt?.(chunk) ?? null) : null;
+    if (forgets === 'answer') to.write(chunk);
+    pair.deaf ||= forgets !== null;
     while ((pair.deaf || this.#toxic?.kind === 'black hole') && !to.destroyed) await pause();
     if (direction === 'up' && this.#cutAnswer?.(chunk) === true) {
       this.cuts += 1;
