@@ -7,6 +7,12 @@ export function isNull(row: Buffer, from: number, to: number): boolean {
   return to - from === 2 && row[from] === BACKSLASH && row[from + 1] === 0x4e;
 }
 
+/** True where the field's bytes are not the value's own. */
+export function isEscaped(row: Buffer, from: number, to: number): boolean {
+  for (let index = from; index < to; index += 1) if (row[index] === BACKSLASH) return true;
+  return false;
+}
+
 /** The value's own bytes; a view of `row` where nothing is escaped. */
 export function fieldValue(row: Buffer, from: number, to: number): Buffer {
   const field = row.subarray(from, to);

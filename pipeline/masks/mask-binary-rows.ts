@@ -153,7 +153,7 @@ export class MaskBinaryRows extends Transform {
       const to = this.#begins[index + 1]!;
       if (lengthAt(bytes, from) < 0) continue;
       this.#out.copy(bytes, this.#copied, from);
-      this.#write(mask(bytes.subarray(from + LENGTH_BYTES, to), NO_KEY), plain);
+      this.#write(mask(bytes, from + LENGTH_BYTES, to, NO_KEY), plain);
       this.#copied = to;
     }
   }

@@ -1,11 +1,11 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { TidemarkError } from '../../schemas/errors.ts';
-import { escapeField, fieldValue, isNull } from './copy-field.ts';
+import { escapeField, fieldValue, isEscaped, isNull } from './copy-field.ts';
 import type { MaskKeys } from './mask-key.ts';
 import { MaskedBytes } from './masked-bytes.ts';
 import { maskRejected } from './rejected-values.ts';
 import { columnMasks, maskFailure, requireRowFits, type ColumnMask, type RowsToMask } from './rows-to-mask.ts';
-import { lengthPrefixed } from './value-masks.ts';
+import { lengthPrefixed, type ValueMask } from './value-masks.ts';
 
 const TAB = 0x09;
 const NEWLINE = 0x0a;
@@ -114,7 +114,7 @@ export class MaskRows extends Transform {
       const to = this.#begins[index + 1]! - 1;
       if (isNull(rows, from, to)) continue;
       this.#out.copy(rows, copied, from);
-      const value = mask(fieldValue(rows, from, to), rowKey);
+      const value = masked(mask, rows, from, to, rowKey);
       if (plain && value !== null) this.#out.ascii(value);
       else this.#write(value);
       copied = to;
@@ -141,4 +141,10 @@ export class MaskRows extends Transform {
   #write(value: string | null): void {
     this.#out.text(value === null ? '\\N' : escapeField(value));
   }
+}
+
+function masked(mask: ValueMask, rows: Buffer, from: number, to: number, rowKey: Buffer): string | null {
+  if (!isEscaped(rows, from, to)) return mask(rows, from, to, rowKey);
+  const value = fieldValue(rows, from, to);
+  return mask(value, 0, value.length, rowKey);
 }

@@ -14,7 +14,8 @@ export function maskRejected(json: string, plan: MaskPlan, masks: readonly Value
     for (const name of new Set([column.name, column.targetName])) {
       const value = values[name];
       if (value === undefined || value === null) continue;
-      values[name] = masks[at]!(Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)), rowKey);
+      const bytes = Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
+      values[name] = masks[at]!(bytes, 0, bytes.length, rowKey);
     }
   }
   return JSON.stringify(values);

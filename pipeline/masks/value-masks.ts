@@ -1,7 +1,7 @@
 /** What each kind of mask makes of one value. The sentinel NULL never comes here: it stays NULL under every mask. */
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey } from 'node:crypto';
 import { TidemarkError } from '../../schemas/errors.ts';
-import { canonicalText, familyOf } from './canonical-text.ts';
+import { canonicalText, familyOf, type ValueFamily } from './canonical-text.ts';
 import { hmacSha256, rememberFew } from './hmac-sha256.ts';
 import { requireKey, subkey, type MaskKey, type MaskKeys } from './mask-key.ts';
 import type { MaskedColumn } from './masked-columns.ts';
@@ -12,8 +12,8 @@ const STARS = '****';
 /** What `redact` leaves of every value. */
 export const REDACTED = '[redacted]';
 
-/** Masks one value, given as its own bytes; `rowKey` tells the row for masks that want it. Null: nothing of the value may stand. */
-export type ValueMask = (value: Buffer, rowKey: Buffer) => string | null;
+/** Masks one value, given as its own bytes `[from, to)`; `rowKey` tells the row for masks that want it. Null: nothing of the value may stand. */
+export type ValueMask = (bytes: Buffer, from: number, to: number, rowKey: Buffer) => string | null;
 
 /** Where an encrypted value belongs; bound into it, so that it can't be moved to another column or stream. */
 export interface ValuePlace {
@@ -30,21 +30,26 @@ export function valueMask(column: MaskedColumn, place: ValuePlace, keys: MaskKey
     case 'redact':
       return () => REDACTED;
     case 'date_year':
-      return (value) => yearOnly(value.toString('latin1'));
+      return (bytes, from, to) => yearOnly(bytes.toString('latin1', from, to));
     case 'partial':
-      return (value) => lastCharacters(canonicalText(value, family).toString('utf8'), mask.keep);
+      return (bytes, from, to) => lastCharacters(canonicalText(bytes.subarray(from, to), family).toString('utf8'), mask.keep);
     case 'hmac':
-      return hmacMask(requireKey(keys, mask.key), (value) => canonicalText(value, family));
+      return hmacMask(requireKey(keys, mask.key), family);
     case 'encrypt':
       return encryptMask(requireKey(keys, mask.key), place);
   }
 }
 
 /** `h1.<key id>.<HMAC-SHA-256 of the canonical text, hex>`: the same wherever the value stands. */
-function hmacMask(key: MaskKey, canonical: (value: Buffer) => Buffer): ValueMask {
-  const hmac = rememberFew(hmacSha256(key.bytes));
+function hmacMask(key: MaskKey, family: ValueFamily): ValueMask {
+  const sign = hmacSha256(key.bytes);
   const head = `h1.${key.id}.`;
-  return (value) => head + hmac(canonical(value));
+  const made = (bytes: Buffer, from: number, to: number): string => head + sign(bytes, from, to);
+  if (family === 'text') return rememberFew(made);
+  return rememberFew((bytes, from, to) => {
+    const text = canonicalText(bytes.subarray(from, to), family);
+    return made(text, 0, text.length);
+  });
 }
 
 /**
@@ -56,7 +61,8 @@ function encryptMask(key: MaskKey, place: ValuePlace): ValueMask {
   const nonceKey = createSecretKey(subkey(key, 'mask nonce'));
   const bound = associated(key, place);
   const head = `e1.${key.id}.`;
-  return (value, rowKey) => {
+  return (bytes, from, to, rowKey) => {
+    const value = bytes.subarray(from, to);
     const nonce = createHmac('sha256', nonceKey).update(bound).update(lengthOf(rowKey)).update(rowKey).update(value).digest().subarray(0, NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', secret, nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(bound);
