@@ -71,8 +71,8 @@ export async function startGeneration(session: Session, next: NewGeneration): Pr
   await session.query(`create table ${quoteTable(table)} (like ${quoteTable(next.target)} including all excluding indexes excluding identity)`);
   await retypeEmpty(session, table, next.retype);
   if (next.updated) await session.query(`alter table ${quoteTable(table)} set (fillfactor = ${UPDATED_FILLFACTOR})`);
-  // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default.
-  await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default current_setting('tidemark.batch')::bigint`);
+  // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default. Each COPY asks once.
+  await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default tidemark.batch_of_copy()`);
   await session.query(
     `insert into tidemark.generation (source, stream, generation, state, table_schema, table_name, shape_hash, position, display, guarantee, as_of, masks)
      values ($1, $2, $3, 'building', $4, $5, $6, $7, $8, $9, $10, $11)`,

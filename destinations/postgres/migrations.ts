@@ -516,6 +516,15 @@ const MIGRATIONS: readonly string[] = [
   );
   comment on table tidemark.retention_pass is 'How far the look for rows past their time has come in each target; NULL while it is under way.';
   `,
+  `
+  -- Polls look for runs that wait, every second, among all runs that ever were.
+  create index run_waiting on tidemark.run (source) where status = 'waiting';
+  `,
+  `
+  create function tidemark.batch_of_copy() returns bigint language sql immutable parallel safe
+    return current_setting('tidemark.batch')::bigint;
+  comment on function tidemark.batch_of_copy() is 'The batch that the session copies. Called immutable, although it is not, so that a COPY works out the default of its column once and not for each row; for nothing but that default.';
+  `,
 ];
 
 /** Brings the schema `tidemark` to this code's version. Safe to run from many processes at once. */
