@@ -1,6 +1,6 @@
 import type { SourceSettings } from '../schemas/settings.ts';
 import type { ConnectorManifest, SourceSession } from './connector.ts';
-import { reach } from './reach.ts';
+import { reach, type ReachOptions } from './reach.ts';
 import { findManifest, resolveConnection } from './registry.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -15,7 +15,7 @@ export interface ConnectOptions {
   /** Default: ten seconds. */
   readonly connectTimeoutMs?: number;
   /** Given up so soon where no connection to the port is made at all: most of a silent fleet costs no more than this. */
-  readonly reachableWithinMs?: number;
+  readonly reach?: ReachOptions;
 }
 
 /** Opens a session on a source with its settings as applied; `${…}` references take the variables' values at this moment. The caller closes it. */
@@ -23,9 +23,12 @@ export async function connectSource(settings: SourceSettings, options: ConnectOp
   const manifest: ConnectorManifest = await findManifest(settings.kind);
   const connection = resolveConnection(manifest, settings.connection, options.variables);
   for (const secret of secretsOf(manifest, connection)) options.onSecret(secret);
-  const connector = await manifest.load();
   const address = addressOf(connection);
-  if (options.reachableWithinMs !== undefined && address !== null) await reach(address, options.reachableWithinMs);
+  // The network is asked while the driver is loaded.
+  const reached = options.reach === undefined || address === null ? null : reach(address, options.reach).then(() => null, (error: Error) => error);
+  const connector = await manifest.load();
+  const unreachable = await reached;
+  if (unreachable !== null) throw unreachable;
   return connector.connect(connection, {
     applicationName: `tidemark ${settings.id}`,
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,

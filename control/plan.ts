@@ -1,4 +1,5 @@
 import { connectSource, type Variables } from '../connectors/connect-source.ts';
+import { NameService } from '../connectors/name-service.ts';
 import { findManifest } from '../connectors/registry.ts';
 import { findOpen } from '../destinations/postgres/approvals.ts';
 import { listSources, listStreams, type CatalogSource } from '../destinations/postgres/catalog.ts';
@@ -22,8 +23,10 @@ import { planWebhooks } from './webhooks.ts';
 const INSPECTED_AT_ONCE = 128;
 /** Of those whose driver needs a process of its own. */
 const PROCESSES_AT_ONCE = 24;
-/** A host that is up takes a connection within a round trip or two. */
+/** A host that is up takes a connection within a round trip or two; a lost first packet is sent again after a second. */
 const REACHABLE_WITHIN_MS = 1_200;
+/** A name service that is up answers within a round trip or two; resolvers ask again after five seconds only. */
+const NAMED_WITHIN_MS = 800;
 const CONNECT_TIMEOUT_MS = 5_000;
 
 export type { PlannedChange } from './planned-change.ts';
@@ -59,8 +62,21 @@ export interface PlanOptions {
   readonly signal: AbortSignal;
 }
 
+interface Inspection extends PlanOptions {
+  readonly names: NameService;
+}
+
 /** Compares the file with the catalog, the sources' tables and the destination's. Changes nothing. */
 export async function makePlan(settings: Settings, destination: Destination | null, options: PlanOptions): Promise<Plan> {
+  const names = new NameService(options.variables);
+  try {
+    return await compare(settings, destination, { ...options, names });
+  } finally {
+    names.close();
+  }
+}
+
+async function compare(settings: Settings, destination: Destination | null, options: Inspection): Promise<Plan> {
   const known = destination === null ? [] : await destination.session('reading the catalog', listSources);
   const sources: SourcePlan[] = [];
   const entries = await Promise.all([...settings.sources.entries()].map(async ([index, source]) => ({ index, source, apart: (await findManifest(source.kind)).capabilities.ownQueue })));
@@ -82,15 +98,22 @@ export function listChanges(plan: Plan): PlannedChange[] {
   return changes.map(({ action, object, destructive, detail }, i) => ({ id: ids[i]!, action, object, destructive, detail }));
 }
 
-async function planSource(settings: SourceSettings, known: readonly CatalogSource[], destination: Destination | null, options: PlanOptions): Promise<SourcePlan> {
+async function planSource(settings: SourceSettings, known: readonly CatalogSource[], destination: Destination | null, options: Inspection): Promise<SourcePlan> {
   const before = known.find((source) => source.settings.id === settings.id);
   const hash = settingsHash(settings);
   const { capabilities } = await findManifest(settings.kind);
   const targets = settings.streams.map((stream) => formatTableName(targetOf(settings.id, stream, null, capabilities)));
   const changes = [...sourceChanges(settings, hash, before), ...scheduleChanges(settings, before)];
-  const { destruction, rebuilt } = destination === null ? { destruction: [], rebuilt: [] } : await destinationChanges(settings, targets, destination);
-  const inspected = destination === null || options.offline ? notInspected(settings, targets, 'offline') : await inspect(settings, targets, destination, options, rebuilt);
-  return { settings, hash, ...inspected, warnings: [...objectiveWarnings(settings), ...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
+  // The source is connected to while the destination is looked at.
+  const opening = destination === null || options.offline ? null : openSource(settings, options);
+  try {
+    const { destruction, rebuilt } = destination === null ? { destruction: [], rebuilt: [] } : await destinationChanges(settings, targets, destination);
+    const opened = (await opening) ?? { failure: 'offline' };
+    const inspected = destination === null || 'failure' in opened ? notInspected(settings, targets, 'failure' in opened ? opened.failure : 'offline') : await inspectStreams(settings, targets, opened.session, destination, rebuilt);
+    return { settings, hash, ...inspected, warnings: [...objectiveWarnings(settings), ...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
+  } finally {
+    await opening?.then((opened) => ('session' in opened ? opened.session.close() : undefined), () => undefined);
+  }
 }
 
 /** `rebuilt`: streams that the next run builds from nothing, once that is approved or since it is already. */
@@ -132,18 +155,15 @@ function notInspected(settings: SourceSettings, targets: readonly string[], why:
   return { targets, changes: [], problems: [], warnings: settings.streams.map((stream) => ({ source: settings.id, stream: stream.name, message: `not inspected: ${why}` })) };
 }
 
-async function inspect(settings: SourceSettings, targets: readonly string[], destination: Destination, options: PlanOptions, rebuilt: readonly string[]): Promise<Inspected> {
-  let source: SourceSession;
+type Opened = { readonly session: SourceSession } | { readonly failure: string };
+
+async function openSource(settings: SourceSettings, options: Inspection): Promise<Opened> {
+  const reach = { nameWithinMs: NAMED_WITHIN_MS, withinMs: REACHABLE_WITHIN_MS, names: options.names };
   try {
-    source = await connectSource(settings, { ...options, onSecret: registerSecret, connectTimeoutMs: CONNECT_TIMEOUT_MS, reachableWithinMs: REACHABLE_WITHIN_MS });
+    return { session: await connectSource(settings, { ...options, onSecret: registerSecret, connectTimeoutMs: CONNECT_TIMEOUT_MS, reach }) };
   } catch (error) {
     if (!(error instanceof TidemarkError)) throw error;
-    return notInspected(settings, targets, `${error.code}. ${error.message}`);
-  }
-  try {
-    return await inspectStreams(settings, targets, source, destination, rebuilt);
-  } finally {
-    await source.close();
+    return { failure: `${error.code}. ${error.message}` };
   }
 }
 

@@ -1,4 +1,6 @@
 /** What `check` and `plan` say of sources that can't be used: what to install, what to write. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describeWith } from '../support/describe-with.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -50,5 +52,21 @@ describeWith({ postgres: true }, 'sources that can not be used', () => {
     expect(plan.code).toBe(0);
     expect(plan.json?.changes?.map(({ object }) => object)).toEqual(expect.arrayContaining(['unsaid', 'said.item', 'here.item']));
     expect(plan.stdout).toContain('not inspected: source.tls_failed');
+  });
+
+  test('plan waits for no name service: what looks names up is a process that ends with it', async () => {
+    const folder = scratchFolder('names');
+    const [hook, seen] = [join(folder, 'hook.mjs'), join(folder, 'seen')];
+    // A lookup inside the command would hold its end for as long as the resolver tries.
+    writeFileSync(hook, `import dns from 'node:dns'; import { appendFileSync } from 'node:fs';
+const { lookup } = dns; dns.lookup = (host, ...rest) => { appendFileSync(${JSON.stringify(seen)}, host + '\\n'); return lookup(host, ...rest); };`);
+    const unknown = (n: number) => named(`lost-${n}`, '{ host: no-such-host.invalid, port: 5432, database: x, user: u, password: "${DB2_PASSWORD}" }');
+    const tidemark = tidemarkOf([unknown(1), unknown(2), named('here', source.connection.replace('127.0.0.1', 'localhost'))].join('\n'), { NODE_OPTIONS: `--import=${hook}` });
+    const plan = await tidemark.run('plan', '--json');
+    expect(plan.code).toBe(0);
+    expect(plan.stdout.match(/not inspected: source\.(host_unknown|unreachable)/g)).toHaveLength(2);
+    const names = readFileSync(seen, 'utf8').split('\n');
+    expect(names).toContain('localhost');
+    expect(names).not.toContain('no-such-host.invalid');
   });
 });

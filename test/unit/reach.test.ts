@@ -8,17 +8,17 @@ test('a port that takes connections is reached, though it says nothing', async (
   const server = createServer((socket) => void socket.on('error', () => undefined));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   onFileEnd(() => void server.close());
-  await expect(reach({ host: '127.0.0.1', port: (server.address() as AddressInfo).port }, 10_000)).resolves.toBeUndefined();
+  await expect(reach({ host: '127.0.0.1', port: (server.address() as AddressInfo).port }, { withinMs: 10_000 })).resolves.toBeUndefined();
 });
 
 test('a closed port', async () => {
-  await expect(reach({ host: '127.0.0.1', port: await freePort() }, 10_000)).rejects.toMatchObject({ code: 'source.unreachable', message: expect.stringContaining('refused') });
+  await expect(reach({ host: '127.0.0.1', port: await freePort() }, { withinMs: 10_000 })).rejects.toMatchObject({ code: 'source.unreachable', message: expect.stringContaining('refused') });
 });
 
 test('nothing answers in the time that was given', async () => {
-  await expect(reach({ host: '127.0.0.1', port: await freePort() }, 0)).rejects.toMatchObject({ code: 'source.unreachable' });
+  await expect(reach({ host: '127.0.0.1', port: await freePort() }, { withinMs: 0 })).rejects.toMatchObject({ code: 'source.unreachable' });
 });
 
 test('an unknown host', async () => {
-  await expect(reach({ host: 'no-such-host.invalid', port: 1 }, 60_000)).rejects.toMatchObject({ code: 'source.host_unknown' });
+  await expect(reach({ host: 'no-such-host.invalid', port: 1 }, { withinMs: 60_000 })).rejects.toMatchObject({ code: 'source.host_unknown' });
 });
