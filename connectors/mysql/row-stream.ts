@@ -141,12 +141,12 @@ async function pump(request: RowStreamRequest, stream: Readable, flow: Flow): Pr
 /** Calls `onSilence` when no row came for `silenceMs` although rows were wanted. Returns what stops the watch. */
 function watchSilence(flow: Flow, silenceMs: number, onSilence: () => void): () => void {
   let seen = -1;
-  let since = Date.now();
+  let since = performance.now();
   const timer = setInterval(() => {
     if (flow.paused || flow.rows !== seen) {
       seen = flow.rows;
-      since = Date.now();
-    } else if (Date.now() - since > silenceMs) onSilence();
+      since = performance.now();
+    } else if (performance.now() - since > silenceMs) onSilence();
   }, Math.min(silenceMs, 5_000));
   timer.unref();
   return () => { clearInterval(timer); };

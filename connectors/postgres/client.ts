@@ -3,8 +3,8 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
-import { nodeTlsOptions, tlsModeOf } from '../tls.ts';
 import type { PostgresConnection } from './connection.ts';
+import { driverSettings } from './driver-settings.ts';
 import { toTidemarkError } from './errors.ts';
 
 /** A result row: the server's text of each column, null for NULL. */
@@ -15,7 +15,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const LOCK_TIMEOUT_MS = 10_000;
 /** Between the statements of one transaction only round trips pass. */
 const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
-const KEEP_ALIVE_DELAY_MS = 10_000;
+/** The server ends a statement at its timeout; a connection that says nothing so much later is dead. */
+const SILENCE_GRACE_MS = 10_000;
 
 /** Session settings that fix the text of every value and forbid writes; none depends on a role's or a database's defaults. */
 const PINNED: Readonly<Record<string, string>> = {
@@ -70,13 +71,17 @@ export class PostgresClient {
     const client = new PostgresClient(connection, options);
     const abort = (): void => void client.#socket.destroy();
     options.signal.addEventListener('abort', abort, { once: true });
+    let pinning: NodeJS.Timeout | undefined;
     try {
       await client.#driver.connect();
+      // Whatever answered the login must also answer the first questions in that time.
+      pinning = setTimeout(abort, options.connectTimeoutMs);
       client.#identity = await client.#pin();
     } catch (error) {
       await client.close();
       throw options.signal.aborted ? cancelled() : toTidemarkError(error, `${connection.host}:${connection.port}`);
     } finally {
+      clearTimeout(pinning);
       options.signal.removeEventListener('abort', abort);
     }
     options.signal.addEventListener('abort', client.#onAbort, { once: true });
@@ -109,7 +114,7 @@ export class PostgresClient {
   async rows(where: string, text: string, values: readonly (string | null)[] = []): Promise<readonly TextRow[]> {
     if (this.#options.signal.aborted) throw cancelled();
     try {
-      const result = await this.#driver.query<Record<string, string | null>>(values.length > 0 ? { text, values: [...values] } : { text });
+      const result = await this.inTime(this.#driver.query<Record<string, string | null>>(values.length > 0 ? { text, values: [...values] } : { text }));
       return result.rows;
     } catch (error) {
       throw this.explain(error, where);
@@ -125,7 +130,23 @@ export class PostgresClient {
 
   /** Ends an open transaction, if any; never throws. */
   async rollback(): Promise<void> {
-    await this.#driver.query('ROLLBACK').catch(() => undefined);
+    await this.inTime(this.#driver.query('ROLLBACK')).catch(() => undefined);
+  }
+
+  /** An answer within the statement timeout: a network that swallows everything must not hold a call for ever. */
+  async inTime<T>(answer: Promise<T>): Promise<T> {
+    const timer = this.onSilence();
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** A timer that ends the session when the server has said nothing for longer than a statement may take; to be refreshed by what it says. */
+  onSilence(): NodeJS.Timeout | undefined {
+    const { statementTimeoutMs } = this.#options;
+    return statementTimeoutMs === 0 ? undefined : setTimeout(() => this.abandon(), statementTimeoutMs + SILENCE_GRACE_MS);
   }
 
   explain(error: unknown, where: string): TidemarkError {
@@ -214,24 +235,4 @@ export class PostgresClient {
 
 export function cancelled(cause?: unknown): TidemarkError {
   return new TidemarkError('batch.cancelled', 'The read was cancelled.', { cause });
-}
-
-function driverSettings(connection: PostgresConnection, options: SessionOptions, socket: Socket): pg.ClientConfig {
-  return {
-    host: connection.host,
-    port: connection.port,
-    database: connection.database,
-    user: connection.user,
-    // A function, so that the driver neither keeps the password in its settings nor looks for one in the environment.
-    password: () => connection.password ?? '',
-    // `host` is what the certificate is checked against: the driver hands over a socket that is already connected.
-    ssl: nodeTlsOptions(tlsModeOf(connection.tls, [connection.host]), connection.host, connection.tls?.ca) ?? false,
-    application_name: options.applicationName,
-    connectionTimeoutMillis: options.connectTimeoutMs,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    stream: () => socket,
-    // Every value stays the server's text.
-    types: { getTypeParser: () => (value: string | Buffer) => value },
-  };
 }

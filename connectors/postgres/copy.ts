@@ -1,35 +1,37 @@
-/** COPY out of the server as a pull-driven stream of bytes: nothing is parsed, nothing is copied, no row is seen. */
+/** COPY out of the server as a pull-driven stream of bytes: no row is seen. */
 import { Readable } from 'node:stream';
-import copyStreams from 'pg-copy-streams';
 import type { RowFormat, RowRead } from '../connector.ts';
 import { cancelled, type PostgresClient } from './client.ts';
+import { CopyOutQuery } from './copy-messages.ts';
 
 /** Bytes buffered on the way: a few socket reads, so that the server is never waited for. */
 const HIGH_WATER_MARK_BYTES = 1 << 20;
 /** How long a cancelled statement may take to end before its socket is destroyed. */
 const DRAIN_TIMEOUT_MS = 2_000;
 
-type CopyQuery = ReturnType<typeof copyStreams.to>;
-
 class CopyRead extends Readable {
   readonly #client: PostgresClient;
-  readonly #query: CopyQuery;
+  readonly #query: CopyOutQuery;
   readonly #where: string;
   readonly #released: Promise<void>;
   #rows = 0;
   /** The server has said its last word: nothing is left to cancel or to drain. */
   #ended = false;
+  /** Runs while rows are wanted. */
+  #silence: NodeJS.Timeout | undefined;
   readonly #onAbort = (): void => void this.destroy(cancelled());
 
-  constructor(client: PostgresClient, query: CopyQuery, where: string) {
+  constructor(client: PostgresClient, query: CopyOutQuery, where: string) {
     super({ highWaterMark: HIGH_WATER_MARK_BYTES });
     this.#client = client;
     this.#query = query;
     this.#where = where;
     query.on('data', (chunk: Buffer) => {
-      if (!this.destroyed && !this.push(chunk)) query.pause();
+      this.#silence?.refresh();
+      if (this.destroyed || this.push(chunk)) return;
+      query.pause();
+      this.#calm();
     });
-    query.pause();
     this.#released = new Promise((resolve) => {
       query.once('end', () => void this.#finish().then(resolve));
       query.once('error', (error) => void this.#fail(error).then(resolve));
@@ -47,12 +49,20 @@ class CopyRead extends Readable {
   }
 
   override _read(): void {
-    if (!this.#ended) this.#query.resume();
+    if (this.#ended) return;
+    this.#silence ??= this.#client.onSilence();
+    this.#query.resume();
+  }
+
+  #calm(): void {
+    clearTimeout(this.#silence);
+    this.#silence = undefined;
   }
 
   /** A reader that stops early cancels the statement; what is still on the wire is drained, so the session stays usable. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#client.signal.removeEventListener('abort', this.#onAbort);
+    this.#calm();
     if (this.#ended) return done(error);
     const timer = setTimeout(() => this.#client.abandon(), DRAIN_TIMEOUT_MS);
     this.#query.resume();
@@ -66,8 +76,9 @@ class CopyRead extends Readable {
   /** The end is passed on only after the transaction's: an error of the last moment is never taken for the end of the data. */
   async #finish(): Promise<void> {
     this.#ended = true;
+    this.#calm();
     try {
-      await this.#client.driver.query('COMMIT');
+      await this.#client.inTime(this.#client.driver.query('COMMIT'));
       this.#rows = this.#query.rowCount;
       if (!this.destroyed) this.push(null);
     } catch (error) {
@@ -77,7 +88,7 @@ class CopyRead extends Readable {
 
   async #fail(error: unknown): Promise<void> {
     this.#ended = true;
-    this.#query.destroy();
+    this.#calm();
     await this.#client.rollback();
     this.destroy(this.#client.explain(error, this.#where));
   }
@@ -92,7 +103,7 @@ export interface CopyOut {
 /** Sends `COPY (select) TO STDOUT` in the session's open transaction, which ends with the stream. */
 export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string): CopyOut {
   const text = `COPY (${select}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
-  const query = client.driver.query(copyStreams.to(text, { highWaterMark: HIGH_WATER_MARK_BYTES }));
+  const query = client.driver.query(new CopyOutQuery(text));
   const stream = new CopyRead(client, query, where);
-  return { read: { format, marksRejects: false, stream, rowsRead: () => stream.rows }, released: stream.released };
+  return { read: { format, marksRejects: false, stream, rowsRead: () => stream.rows, keepFrames: (tap) => query.keepFrames(tap) }, released: stream.released };
 }
