@@ -19,7 +19,8 @@ export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnPr
   const context = Context.current();
   const unreachable = unreachableBefore();
   let bytes = 0;
-  const timer = setInterval(() => context.heartbeat({ bytes, unreachable }), HEARTBEAT_INTERVAL_MS);
+  // Of a local activity the server knows nothing: the worker that runs it is the one that waits for it.
+  const timer = context.info.isLocal ? undefined : setInterval(() => context.heartbeat({ bytes, unreachable }), HEARTBEAT_INTERVAL_MS);
   try {
     await faultPoint('P0', context.info.activityType);
     const result = await work(context.cancellationSignal, (progress) => {
@@ -28,7 +29,7 @@ export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnPr
     await faultPoint('P8', context.info.activityType);
     return result;
   } catch (error) {
-    if (error instanceof TidemarkError && error.retry === 'unreachable') context.heartbeat({ bytes, unreachable: unreachable + 1 });
+    if (error instanceof TidemarkError && error.retry === 'unreachable' && !context.info.isLocal) context.heartbeat({ bytes, unreachable: unreachable + 1 });
     throw asFailure(error, context.cancellationSignal.aborted);
   } finally {
     clearInterval(timer);

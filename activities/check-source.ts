@@ -1,5 +1,5 @@
-import { chosenOf, listStreams, markChecked, requireSource, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
-import { beginStream, endStream, isAskedFor } from '../destinations/postgres/runs.ts';
+import { chosenOf, listStreams, requireSourceStreams, type CatalogSource, type CatalogStream } from '../destinations/postgres/catalog.ts';
+import { beginStream, endStream, notePoll } from '../destinations/postgres/runs.ts';
 import { listScansToRun, NO_SCAN } from '../pipeline/deletes/due.ts';
 import { withSource, type Engine } from '../pipeline/engine.ts';
 import { pollStreams } from '../pipeline/poll.ts';
@@ -25,27 +25,28 @@ export async function chosenStreams(engine: Engine, request: CheckRequest): Prom
 /** See `RunActivities.checkSource`. */
 export async function checkSource(deps: CheckDeps, request: CheckRequest, signal: AbortSignal): Promise<CheckedSource> {
   const { engine } = deps;
-  const source = await engine.destination.session('reading the catalog', (session) => requireSource(session, request.source));
+  const { source, streams: all } = await engine.destination.session('reading the catalog', (session) => requireSourceStreams(session, request.source));
   const queue = await deps.queueOf(source.settings.kind);
   const priority = PRIORITY_KEYS[source.settings.priority];
   if (request.trigger === 'window' && (!source.settings.enabled || source.settings.schedule.everySeconds !== request.everySeconds)) {
     return { changed: [], settled: 0, over: true, giveWay: false, queue, priority };
   }
-  const streams = await chosenStreams(engine, request);
+  const streams = chosenOf(all, request.source, request.scope.streams);
   const held = new Map(streams.map((stream) => [stream.stream, holdOf(stream, source, request)]));
   const open = streams.filter((stream) => held.get(stream.stream) === null).map((stream) => stream.stream);
   const asked = open.length === 0 ? [] : request.scope.full ? open : await withSource(engine, request.source, signal, (session) => pollStreams(engine, session, request.source, open, request.poll === 0), 'sync');
   // A stream that was parked is run even where there is nothing new: only a run that completes tells that its trouble is over.
-  const scans = await engine.destination.session('looking for due scans', (session) => listScansToRun(session, request.source, streams, request.scope.detectDeletes === true));
+  const scans = streams.some(({ settings }) => settings.deletes?.detect === 'scan') ? await engine.destination.session('looking for due scans', (session) => listScansToRun(session, request.source, streams, request.scope.detectDeletes === true)) : [];
   const changed = streams.filter((stream) => asked.includes(stream.stream) || (open.includes(stream.stream) && (stream.resumes || stream.parked !== null || scans.includes(stream.stream)))).map((stream) => stream.stream);
   const complete = open.filter((stream) => !changed.includes(stream));
-  await settle(engine, request, streams, held, complete);
-  const giveWay = request.trigger === 'window' && (await engine.destination.session('looking for a waiting run', (session) => isAskedFor(session, request.source)));
+  // Later polls of a window leave the run's rows alone: an idle poll writes no more than the time it was made.
+  if (request.poll === 0) await settle(engine, request, streams, held, complete);
+  const isAskedFor = await engine.destination.session('noting a poll', (session) => notePoll(session, request.source, complete));
   return {
     changed,
     settled: streams.length - changed.length,
     over: false,
-    giveWay,
+    giveWay: request.trigger === 'window' && isAskedFor,
     queue,
     priority,
   };
@@ -68,9 +69,6 @@ interface Hold {
 
 async function settle(engine: Engine, request: CheckRequest, streams: readonly CatalogStream[], held: ReadonlyMap<string, Hold | null>, complete: readonly string[]): Promise<void> {
   await engine.destination.transaction('closing streams', async (session) => {
-    await markChecked(session, request.source, complete);
-    // Later polls of a window leave the run's rows alone: an idle poll writes no more than the time it was made.
-    if (request.poll > 0) return;
     for (const stream of streams) {
       const end: Hold | null = held.get(stream.stream) ?? (complete.includes(stream.stream) ? { status: 'completed', error: null } : null);
       if (end === null) continue;

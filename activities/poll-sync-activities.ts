@@ -1,6 +1,7 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
 import { createStreamActivities, type StreamActivityDeps } from './stream-activities.ts';
 import type { StreamRef } from './messages.ts';
+import { whenThereIsRoom } from './polls-at-once.ts';
 
 /** A poll syncs up to this many rows of a stream by itself; what has more gets a workflow of its own. */
 const POLL_ROWS_MAX = 20_000;
@@ -23,21 +24,25 @@ export function createPollSyncActivities(deps: StreamActivityDeps) {
      * True where the stream is complete and closed. False where its own workflow has to go on: more rows than a poll takes, a build, a scan for
      * deleted rows, a pause, or a failure, which is that workflow's to try again and to judge. Throws only where it was cancelled.
      */
-    async syncInPoll({ step, ...stream }: PollSyncRequest): Promise<boolean> {
-      try {
-        const prepared = await steps.prepareStream({ ...stream, full: false });
-        if (prepared.action !== 'increment' || prepared.scan === true) return false;
-        const extracted = await steps.extractBatch({ ...stream, step, generation: prepared.generation });
-        const batch = { batch: extracted.batch, part: null };
-        if (extracted.needsTransform) await steps.transformBatch(batch);
-        const { paused } = await steps.loadBatch({ ...stream, ...batch });
-        if (extracted.more || paused) return false;
-        await steps.endStream({ ...stream, status: 'completed', error: null, notes: prepared.notes });
-        return true;
-      } catch (error) {
-        if (error instanceof CancelledFailure || Context.current().cancellationSignal.aborted) throw new CancelledFailure('The sync was cancelled.');
-        return false;
-      }
+    async syncInPoll(request: PollSyncRequest): Promise<boolean> {
+      return whenThereIsRoom(() => syncNow(request));
     },
   };
+
+  async function syncNow({ step, ...stream }: PollSyncRequest): Promise<boolean> {
+    try {
+      const prepared = await steps.prepareStream({ ...stream, full: false });
+      if (prepared.action !== 'increment' || prepared.scan === true) return false;
+      const extracted = await steps.extractBatch({ ...stream, step, generation: prepared.generation });
+      const batch = { batch: extracted.batch, part: null };
+      if (extracted.needsTransform) await steps.transformBatch(batch);
+      const { paused } = await steps.loadBatch({ ...stream, ...batch });
+      if (extracted.more || paused) return false;
+      await steps.endStream({ ...stream, status: 'completed', error: null, notes: prepared.notes });
+      return true;
+    } catch (error) {
+      if (error instanceof CancelledFailure || Context.current().cancellationSignal.aborted) throw new CancelledFailure('The sync was cancelled.');
+      return false;
+    }
+  }
 }

@@ -4,6 +4,7 @@ import { setPaused } from '../destinations/postgres/catalog.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
 import { settleParking, statusWithSource, withLastGood } from '../destinations/postgres/parking.ts';
 import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
+import { WaitingRuns } from '../destinations/postgres/waiting-runs.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { RunScope, StreamStatus } from '../schemas/run.ts';
@@ -30,6 +31,7 @@ export type RunActivities = ReturnType<typeof createRunActivities>;
 /** The steps of a run around its streams: its turn, the check of its source, its end. */
 export function createRunActivities(deps: RunActivityDeps) {
   const { engine } = deps;
+  const waiting = new WaitingRuns(engine.destination);
   return {
     /** Waits, bounded, until this run is its source's only active one. Never two at once: the destination's index forbids it. */
     async takeTurn(request: RunRequest): Promise<Turn> {
@@ -69,7 +71,7 @@ export function createRunActivities(deps: RunActivityDeps) {
 
     /** {@link checkSource} at the instants of a window that are close together, until there is something to do; see {@link pollSource}. */
     async pollSource(request: PollRequest): Promise<PolledSource> {
-      return asActivity((signal) => pollSource(deps, request, signal));
+      return asActivity((signal) => pollSource({ ...deps, waiting }, request, signal));
     },
 
     /** Closes every stream of the run with the error that stopped the source as a whole. */

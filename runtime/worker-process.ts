@@ -26,8 +26,8 @@ const END_WITH_PARENT = join(PROJECT, 'scripts', 'bootstrap', 'end-with-parent.j
 /** Bounds glibc's heaps, of which a worker's many threads would else have many: a bulk copy then peaks at less memory (docs/performance.md). */
 const MEMORY = { MALLOC_ARENA_MAX: '2' };
 
-/** Young objects are looked through often, so that the buffers that hang on them are given back soon; MiB (docs/performance.md). */
-const HEAP = '--max-semi-space-size=4';
+/** Buffers that hang on young objects are given back soon, and the heap grows little between two collections; MiB (docs/performance.md). */
+const HEAP = ['--max-semi-space-size=4', '--max-old-space-size=512'];
 
 const READY_TIMEOUT_MS = 60_000;
 const STOP_WITHIN_MS = 5_000;
@@ -59,7 +59,7 @@ function untilReady(child: ChildProcess, signal: AbortSignal | undefined): Promi
 
 /** Starts a worker and waits until it polls. Its log goes to this process's stderr. Throws `up.server_failed`. */
 export async function startWorkerProcess(options: WorkerProcessOptions): Promise<Running> {
-  const command = serverCommand(null, process.execPath, [HEAP, '--import', END_WITH_PARENT, options.entry], 'TERM');
+  const command = serverCommand(null, process.execPath, [...HEAP, '--import', END_WITH_PARENT, options.entry], 'TERM');
   const child = spawn(command.file, [...command.args], {
     ...command.options,
     cwd: process.cwd(),

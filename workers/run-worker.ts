@@ -1,4 +1,4 @@
-import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import { makeTelemetryFilterString, NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createReconcileActivities, type ReconcileActivities } from '../activities/reconcile-activities.ts';
 import { createBackfillActivities, type BackfillActivities } from '../activities/backfill-activities.ts';
 import { createPollSyncActivities } from '../activities/poll-sync-activities.ts';
@@ -18,6 +18,13 @@ import { workflowBundle } from './workflow-bundle.ts';
 
 /** How many batches one worker process works on at once: each may hold two connections and a few MiB. */
 const ACTIVITIES_AT_ONCE = 12;
+/**
+ * Windows that one process keeps open at once: a window rests inside a local activity until its next instant (activities/poll-source.ts), and so
+ * keeps its workflow task. With fewer, those of a fleet wait for each other. A cached one takes 0.1 MiB.
+ */
+const WINDOWS_AT_ONCE = 1_000;
+/** The server's library warns of each workflow task that takes longer than 5 s, which a window's does whenever it rests. */
+const SDK_LOG = `${makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' })},temporalio_sdk_core::worker::workflow::managed_run=error`;
 /** A cancel reaches a running batch with the answer to a heartbeat, so heartbeats are not held back longer than this. */
 const HEARTBEAT_THROTTLE_MS = 1_000;
 /** After the grace time, what still runs is given this long to cancel. */
@@ -37,7 +44,7 @@ export interface WorkerSettings {
 
 /** Runs one worker process until the signal. Throws what keeps it from starting. */
 export async function runWorker(settings: WorkerSettings): Promise<void> {
-  Runtime.install({ logger: temporalLogger(), shutdownSignals: [] });
+  Runtime.install({ logger: temporalLogger(), shutdownSignals: [], telemetryOptions: { logging: { filter: SDK_LOG } } });
   registerUrlSecrets(settings.destinationUrl);
   const destination = openDestination(settings.destinationUrl, { applicationName: 'tidemark worker', sessionsMax: 2 * ACTIVITIES_AT_ONCE });
   try {
@@ -83,7 +90,9 @@ function options(settings: WorkerSettings): Partial<WorkerOptions> {
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     shutdownGraceTime: settings.graceMs,
     shutdownForceTime: settings.graceMs + FORCE_AFTER_GRACE_MS,
-    maxCachedWorkflows: 500,
+    maxConcurrentWorkflowTaskExecutions: WINDOWS_AT_ONCE,
+    maxConcurrentLocalActivityExecutions: WINDOWS_AT_ONCE,
+    maxCachedWorkflows: WINDOWS_AT_ONCE,
   };
 }
 

@@ -45,7 +45,7 @@ const BULK_ROWS = 1_000_000;
 /** The first seconds of the writers are left out: windows begin one after another. */
 const SETTLE_SECONDS = 15;
 const LOOK_AT_SESSIONS_MS = 1_000;
-const READY_WITHIN_MS = 300_000;
+const READY_WITHIN_MS = 900_000;
 /** As long as one call of `activities/poll-source.ts` begins polls. */
 const CALL_SECONDS = 6;
 

@@ -32,6 +32,18 @@ export async function findSource(session: Session, id: string): Promise<CatalogS
   return row ? { settings: row.settings, hash: row.settings_hash, paused: row.paused } : null;
 }
 
+/** A source with its streams, in one question. Throws `usage.unknown_source`. */
+export async function requireSourceStreams(session: Session, id: string): Promise<{ readonly source: CatalogSource; readonly streams: CatalogStream[] }> {
+  const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean; streams: CatalogStream[] | null }>(
+    `select settings, settings_hash, paused, (select json_agg(t) from (select source, stream, target, settings, paused, parked, resumes from tidemark.stream where source = $1 order by ordinal) t) as streams
+     from tidemark.source where id = $1`,
+    [id],
+  );
+  const row = rows[0];
+  if (row === undefined) throw unknownSource(id);
+  return { source: { settings: row.settings, hash: row.settings_hash, paused: row.paused }, streams: row.streams ?? [] };
+}
+
 /** {@link findSource} that throws `usage.unknown_source`. */
 export async function requireSource(session: Session, id: string): Promise<CatalogSource> {
   const source = await findSource(session, id);

@@ -52,9 +52,14 @@ export async function findActiveRun(session: Session, source: string): Promise<R
   return rows[0] ?? null;
 }
 
-/** A run that a person asked for waits for the source's turn. */
-export async function isAskedFor(session: Session, source: string): Promise<boolean> {
-  return (await listWaitingRuns(session, source)).some((run) => run.trigger === 'manual');
+/** Notes that the streams were found complete just now. Returns whether a run that a person asked for waits for the source's turn. */
+export async function notePoll(session: Session, source: string, complete: readonly string[]): Promise<boolean> {
+  const { rows } = await session.query<{ asked: boolean }>(
+    `with checked as (update tidemark.stream set checked_at = clock_timestamp() where source = $1 and stream = any($2))
+     select exists (select from tidemark.run where source = $1 and status = 'waiting' and trigger = 'manual') as asked`,
+    [source, complete],
+  );
+  return rows[0]!.asked;
 }
 
 /** Runs of a source that wait for the active one to end. */

@@ -19,6 +19,9 @@ const WAITING_CLASS = 731_057_702;
 /** A worker whose host is gone without a word loses its slots after about a minute. */
 const KEEPALIVE = 'set tcp_keepalives_idle = 20; set tcp_keepalives_interval = 10; set tcp_keepalives_count = 3';
 
+/** Sessions of the destination that {@link KEEPALIVE} was told to: keepers come and go with polls, their sessions stay in the pool. */
+const patient = new WeakSet<Session>();
+
 /** The right to one session at a source. */
 export interface SessionLease {
   /** Aborts when the slot is lost: the session has to end, since another worker may open one now. */
@@ -165,7 +168,8 @@ function openKeeper(destination: Destination, onLost: () => void): Promise<Keepe
   return new Promise((resolve, reject) => {
     const lost = new AbortController();
     const kept = destination.rawSession(async (session) => {
-      await session.query(KEEPALIVE);
+      if (!patient.has(session)) await session.query(KEEPALIVE);
+      patient.add(session);
       const { promise, resolve: done, reject: fail } = Promise.withResolvers<void>();
       const end = (error?: Error) => (error === undefined ? done() : fail(error));
       const keeper: Keeper = { session, lost, taken: new Map(), users: 0, end };

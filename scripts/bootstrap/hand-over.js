@@ -15,17 +15,20 @@ const NO_WARNINGS = '--disable-warning=ExperimentalWarning';
  * memory (docs/performance.md). The C library reads the variable when a process begins.
  */
 const MEMORY = { MALLOC_ARENA_MAX: '2' };
-/** Young objects are looked through often, so that the buffers that hang on them are given back soon; MiB. */
-const HEAP = '--max-semi-space-size=4';
+/**
+ * MiB. Young objects are looked through often, so that the buffers that hang on them are given back soon. The bound of the old ones is far above
+ * what a worker needs (50 in use); V8 lets a heap grow the less between two collections the smaller it is (docs/performance.md).
+ */
+const HEAP = ['--max-semi-space-size=4', '--max-old-space-size=512'];
 
 function startChild(node, program, args, longRunning) {
-  return spawn(node, [NO_WARNINGS, ...(longRunning ? [HEAP] : []), '--import', pathToFileURL(END_WITH_PARENT).href, program, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: { ...MEMORY, ...process.env } });
+  return spawn(node, [NO_WARNINGS, ...(longRunning ? HEAP : []), '--import', pathToFileURL(END_WITH_PARENT).href, program, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: { ...MEMORY, ...process.env } });
 }
 
 /** Begins this very process again, with the same id, so that {@link MEMORY} holds in it; returns where that can't be or need not be done. */
 function beginAgain() {
   if (process.env.MALLOC_ARENA_MAX !== undefined || process.platform !== 'linux' || process.connected || process.execve === undefined) return;
-  process.execve(process.execPath, [process.execPath, NO_WARNINGS, HEAP, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, ...MEMORY });
+  process.execve(process.execPath, [process.execPath, NO_WARNINGS, ...HEAP, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, ...MEMORY });
 }
 
 /** A terminal sends its signals to both processes; a script sends them to this one only. */
