@@ -9,6 +9,7 @@ import { isUtf8 } from 'node:buffer';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { NEWLINE, REFUSED, TAB, writeBits, writeEscaped, writeHex, writeHexPrefix, writeNull, writePlain, writeText } from './copy-text.ts';
 import { dateFault, fieldFault, type FieldCode } from './field-check.ts';
+import { ShortRows } from './short-rows.ts';
 import type { Encoding } from './types.ts';
 
 export interface RowField {
@@ -48,6 +49,7 @@ class CopyTextEncoder implements RowEncoder {
   readonly #sink: (chunk: Buffer) => void;
   /** Rows carry the two fields that tell what of them is refused; without them a refused row ends the read. */
   readonly #marks: boolean;
+  readonly #short: ShortRows;
   #out = Buffer.allocUnsafeSlow(CHUNK_BYTES);
   #at = 0;
   /** Where the field that {@link #length} read begins. */
@@ -57,6 +59,7 @@ class CopyTextEncoder implements RowEncoder {
     this.#fields = options.fields;
     this.#zeroDates = options.zeroDates;
     this.#marks = options.marks;
+    this.#short = new ShortRows(options.fields.map(({ encoding }) => encoding), (index, out, at, packet, from, end) => this.#field(this.#fields[index]!, out, at, packet, from, end));
     this.#sink = sink;
   }
 
@@ -74,9 +77,7 @@ class CopyTextEncoder implements RowEncoder {
       return this.#longRow(packet, at);
     }
     this.#reserve(need);
-    const start = this.#at;
     if (this.#shortRow(packet, at)) return null;
-    this.#at = start;
     if (!this.#marks) this.#refuse(packet, at);
     return this.#rejectedRow(packet, at);
   }
@@ -99,31 +100,16 @@ class CopyTextEncoder implements RowEncoder {
 
   /** Writes all fields, or returns false at the first that is refused. */
   #shortRow(packet: Buffer, start: number): boolean {
-    const fields = this.#fields;
     const out = this.#out;
-    let at = this.#at;
-    let read = start;
-    for (let index = 0; index < fields.length; index += 1) {
-      const length = this.#length(packet, read);
-      const from = this.#position;
-      if (length < 0) {
-        at = writeNull(out, at);
-        read = from;
-      } else {
-        read = from + length;
-        at = this.#field(fields[index]!, out, at, packet, from, read);
-        if (at < 0) return false;
-      }
-      out[at++] = TAB;
-    }
+    let at = this.#short.write(out, this.#at, packet, start);
+    if (at < 0) return false;
     if (this.#marks) {
+      out[at++] = TAB;
       at = writeNull(out, at);
       out[at++] = TAB;
       at = writeNull(out, at);
-      out[at++] = NEWLINE;
-    } else {
-      out[at - 1] = NEWLINE;
     }
+    out[at++] = NEWLINE;
     this.#at = at;
     return true;
   }

@@ -19,6 +19,11 @@ ESCAPES[NEWLINE] = 0x6e;
 ESCAPES[0x0d] = 0x72;
 ESCAPES[BACKSLASH] = BACKSLASH;
 
+/** True for a byte that stands as another in COPY text, or that no text can hold. */
+export function isEscapedByte(byte: number): boolean {
+  return ESCAPES[byte] !== 0;
+}
+
 const HEX = Buffer.from('0123456789abcdef');
 
 export function writeText(out: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
