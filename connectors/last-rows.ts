@@ -6,6 +6,9 @@
  * there must be a sign that the history could be another one. Without a sign nobody asks for the rows.
  */
 
+/** Fewer rows than these may well have been deleted one by one. */
+const SEVERAL = 3;
+
 /** What became of a row that was read last: it is there (changed since, perhaps), has an earlier cursor than it had, or is gone. */
 export type Fate = 'there' | 'back' | 'gone';
 
@@ -42,7 +45,12 @@ export function otherHistory(signs: Signs, rows: LastRows): string | null {
   if (signs.setBack !== null) return `${signs.setBack}, and the row at the watermark is gone or has gone back: the source was restored from a backup, or the table was dropped or emptied and filled anew`;
   // An empty table may be about to be filled again.
   if (!signs.restarted || !rows.filled) return null;
-  if (rows.fates.every((fate) => fate !== 'there')) return 'the server was started again, and none of the rows that were read last is there as it was: the source was restored from a backup, or the table was filled anew';
+  if (rows.fates.length >= SEVERAL && rows.fates.every((fate) => fate !== 'there')) return 'the server was started again, and none of the rows that were read last is there as it was: the source was restored from a backup, or the table was filled anew';
   if (signs.logGrew) return null;
   return rows.endsBelow || highest === 'back' ? 'the server was started again, and the table ends below the watermark: the source was restored from a backup' : null;
+}
+
+/** Both are digits; false where one is not known. */
+export function hasFallen(was: string | null, now: string | null): boolean {
+  return was !== null && now !== null && BigInt(now) < BigInt(was);
 }

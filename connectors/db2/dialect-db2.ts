@@ -1,6 +1,6 @@
 /** Db2 for Linux, UNIX and Windows, 10.5 and later. Its SQL is pinned by tests, since no such server runs where they do. */
 import { TidemarkError } from '../../schemas/errors.ts';
-import { cellNumber, cellText, numeric, plain, type CatalogColumn, type CatalogIndex, type Dialect, type OpenTransactions, type Query, type ValueRead } from './dialect.ts';
+import { cellDigits, cellNumber, cellText, numeric, plain, type CatalogColumn, type CatalogIndex, type Dialect, type OpenTransactions, type Query, type ServerMarks, type ValueRead } from './dialect.ts';
 import { isoTimestamp } from './row-line.ts';
 import { quoteName, type TableName } from './names.ts';
 import { nativeTypeText, parseType, type NativeColumn, type NativeType } from './types.ts';
@@ -161,6 +161,27 @@ async function openTransactions(query: Query): Promise<OpenTransactions | null> 
   }
 }
 
+/** Members of a pureScale database have a log each, which can't be compared as one. */
+const MARKS = `SELECT VARCHAR(MIN(CURRENT_LSO)), COUNT(*), (SELECT VARCHAR(MIN(DB_CONN_TIME)) FROM TABLE(MON_GET_DATABASE(-2))) FROM TABLE(MON_GET_TRANSACTION_LOG(-2))`;
+
+/** A database is started anew whenever a first user connects: without the log that says nothing. */
+async function serverMarks(query: Query): Promise<ServerMarks> {
+  try {
+    const [row] = await query(MARKS);
+    const log = Number(row?.[1]) === 1 ? cellDigits(row?.[0]) : null;
+    return { log, started: log === null ? null : cellText(row?.[2]) || null };
+  } catch (error) {
+    if (error instanceof TidemarkError && NOT_TOLD.includes(error.code)) return { log: null, started: null };
+    throw error;
+  }
+}
+
+async function counter(query: Query, table: TableName): Promise<string | null> {
+  const filter = ofTable(table, 'TABSCHEMA', 'TABNAME');
+  const [row] = await query(`SELECT VARCHAR(NEXTCACHEFIRSTVALUE) FROM SYSCAT.COLIDENTATTRIBUTES WHERE ${filter.sql} AND INCREMENT > 0 AND CYCLE = 'N' WITH CS`, filter.params, 1);
+  return cellDigits(row?.[0]);
+}
+
 export const db2: Dialect = {
   product: 'Db2',
   readSuffix: ' FOR READ ONLY WITH CS',
@@ -201,5 +222,7 @@ export const db2: Dialect = {
   columns,
   indexes,
   openTransactions,
+  serverMarks,
+  counter,
 };
 

@@ -2,8 +2,10 @@
  * Apache Derby's network server, 10.4 to 10.7: it speaks Db2's protocol and this driver talks to it. Values of CHAR and bit types
  * break the driver's connection unless they are cast; BLOBs have no substring and come whole up to 64 KiB.
  */
-import { cellNumber, cellText, numeric, plain, type CatalogColumn, type CatalogIndex, type Dialect, type Query, type ValueRead } from './dialect.ts';
+import { TidemarkError } from '../../schemas/errors.ts';
+import { cellDigits, cellNumber, cellText, numeric, plain, type CatalogColumn, type CatalogIndex, type Dialect, type Query, type ValueRead } from './dialect.ts';
 import { quoteName, type TableName } from './names.ts';
+import type { Row } from './reader-client.ts';
 import { parseType, type NativeColumn, type NativeType } from './types.ts';
 
 const CATALOG_ROWS_MAX = 200_000;
@@ -134,6 +136,15 @@ async function indexes(query: Query, table: TableName | null): Promise<readonly 
   });
 }
 
+/** A statement that asks for its own id. */
+const OWN_STATEMENT = 'SELECT CAST(ID AS VARCHAR(36)) FROM SYSCS_DIAG.STATEMENT_CACHE';
+
+/** Where users have roles, diagnostics may be the owner's alone. */
+function unlessRefused(error: unknown): readonly Row[] {
+  if (error instanceof TidemarkError && error.code === 'source.privilege_missing') return [];
+  throw error;
+}
+
 export const derby: Dialect = {
   product: 'Apache Derby',
   readSuffix: ' FOR READ ONLY WITH CS',
@@ -174,6 +185,21 @@ export const derby: Dialect = {
     const rows = await query(`SELECT CAST(FIRST_INSTANT AS VARCHAR(64)) FROM SYSCS_DIAG.TRANSACTION_TABLE WHERE TYPE = 'UserTransaction' AND FIRST_INSTANT IS NOT NULL`, [], 1_000);
     const [clock] = await query(this.clockSql);
     return { oldest: null, ids: rows.map(([instant]) => cellText(instant)), at: cellText(clock?.[0]) };
+  },
+  /** The ids that an engine gives to the statements it holds carry the moment of its own start, in their three groups in the middle. */
+  async serverMarks(query) {
+    const rows = await query(`${OWN_STATEMENT} WHERE SQL_TEXT LIKE '${OWN_STATEMENT}%' FETCH FIRST 1 ROWS ONLY`, [], 1).catch(unlessRefused);
+    return { started: /^[0-9a-f]+-([0-9a-f]+-[0-9a-f]+-[0-9a-f]+)-/.exec(cellText(rows[0]?.[0]))?.[1] ?? null, log: null };
+  },
+  async counter(query, table) {
+    const filter = ofTable(table, 's.SCHEMANAME', 't.TABLENAME');
+    const [row] = await query(
+      `SELECT c.AUTOINCREMENTVALUE FROM SYS.SYSCOLUMNS c JOIN SYS.SYSTABLES t ON t.TABLEID = c.REFERENCEID JOIN SYS.SYSSCHEMAS s ON s.SCHEMAID = t.SCHEMAID
+       WHERE ${filter.sql} AND c.AUTOINCREMENTINC > 0`,
+      filter.params,
+      1,
+    );
+    return cellDigits(row?.[0]);
   },
 };
 

@@ -59,6 +59,14 @@ export interface ServerSession {
   readonly offsetMinutes: number;
 }
 
+/** What a server that has gone back to an earlier day has less of, or another of; null where it does not tell this user. */
+export interface ServerMarks {
+  /** Another text after the database was started again. */
+  readonly started: string | null;
+  /** How much the database has logged: it only grows. Digits. */
+  readonly log: string | null;
+}
+
 export interface Dialect {
   readonly product: string;
   /** Ends each read: its isolation. Never uncommitted read, which would load rows that are rolled back. */
@@ -76,6 +84,9 @@ export interface Dialect {
   indexes(query: Query, table: TableName | null): Promise<readonly CatalogIndex[]>;
   /** Null: the source does not tell this user. */
   openTransactions(query: Query): Promise<OpenTransactions | null>;
+  serverMarks(query: Query): Promise<ServerMarks>;
+  /** The next value of the table's identity column, or of a block of them: it only grows, save by hand. Digits; null where there is none. */
+  counter(query: Query, table: TableName): Promise<string | null>;
 }
 
 const TEXT_UNIT_BYTES = 2;
@@ -92,5 +103,8 @@ export function numeric(sql: string): ValueRead {
 }
 
 export const cellText = (cell: Row[number] | undefined): string => (cell === null || cell === undefined ? '' : String(cell).trimEnd());
+
+/** The leading digits of a cell; null where there are none. */
+export const cellDigits = (cell: Row[number] | undefined): string | null => /^\d+/.exec(cellText(cell))?.[0] ?? null;
 
 export const cellNumber = (cell: Row[number] | undefined): number => (cell === null || cell === undefined || cell === '' ? -1 : Number(cell));

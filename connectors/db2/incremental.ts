@@ -10,12 +10,13 @@ import type { Column } from '../../schemas/table.ts';
 import type { BatchLimits, IncrementalRead, StreamRead } from '../connector.ts';
 import { cellText } from './dialect.ts';
 import { quoteName, quoteTable } from './names.ts';
-import { lowerBound, moveClock, readState, tailDigest, withHeld, type Frozen, type State } from './position.ts';
+import { lowerBound, moveClock, readState, tailDigest, withHeld, type Frozen, type Seen, type State } from './position.ts';
 import { after, all, compare, NO_CONDITION, upTo, where, type OrderedColumn } from './range.ts';
 import type { Statement } from './reader-protocol.ts';
 import { columnNamed, keyProbe, readRequest } from './reads.ts';
 import { isoTimestamp, valueText } from './row-line.ts';
 import { positionOf, tableIdentity, texts, utc, type Source } from './source.ts';
+import { readLast, readMarks, requireSameHistory } from './witness.ts';
 
 /** Rows at the end of the stream that a poll compares one by one; with more of them it can't promise that nothing is new. */
 const TAIL_ROWS_MAX = 5_000;
@@ -82,10 +83,10 @@ async function freeze(source: Source, stream: StreamRead, least: string | null):
 }
 
 /** The state after a whole run that had frozen `frozen`. */
-async function completeState(source: Source, stream: StreamRead, frozen: Frozen, before: State | null): Promise<State> {
+async function completeState(source: Source, stream: StreamRead, frozen: Frozen, before: State | null, seen: Seen | undefined): Promise<State> {
   const history = withHeld(before?.history ?? [], frozen);
-  const state: State = { version: 1, cursor: stream.cursor, frozen, overlapSeconds: stream.overlapSeconds, history, run: null };
   const cursor = cursorOf(stream);
+  const state: State = { version: 1, cursor: stream.cursor, frozen, overlapSeconds: stream.overlapSeconds, history, run: null, ...(seen === undefined ? {} : { seen }) };
   return { ...state, frozen: { ...frozen, tail: await tailOf(source, stream, cursor, lowerBound(state, cursor.order)) } };
 }
 
@@ -128,14 +129,17 @@ export async function readFrom(source: Source, stream: StreamRead, position: Pos
   const cursor = cursorOf(stream);
   const before = position === null ? null : readState(position, source.identity, tableIdentity(stream.table), stream.cursor);
   const under = before?.run ?? null;
+  const marks = under === null ? await readMarks(source, stream) : null;
+  if (before !== null && marks !== null) await requireSameHistory(source, stream, cursor, before, marks);
   const frozen = under?.frozen ?? (await freeze(source, stream, before?.frozen.bound ?? null));
+  const seen = marks === null ? under?.seen : { marks, last: await readLast(source, stream, cursor, frozen.bound) };
   const lower = under?.lower ?? (before === null ? null : lowerBound(before, cursor.order));
   const run = under ?? { lower, after: [], frozen };
   const { conditions, end } = await nextBatch(source, stream, run, under === null, limits);
   const to =
     end === null
-      ? positionOf(source, stream, frozen.bound, await completeState(source, stream, frozen, before))
-      : positionOf(source, stream, end[0] ?? null, { ...(before ?? emptyState(stream, frozen)), run: { lower, after: end, frozen } });
+      ? positionOf(source, stream, frozen.bound, await completeState(source, stream, frozen, before, seen))
+      : positionOf(source, stream, end[0] ?? null, { ...(before ?? emptyState(stream, frozen)), run: { lower, after: end, frozen, ...(seen === undefined ? {} : { seen }) } });
   const future = under === null ? await futureRows(source, stream, cursor, frozen.fence) : 0;
   const rows = await source.read(stream, readRequest(source.dialect, stream, conditions, orderOf(stream)));
   return {
@@ -173,7 +177,9 @@ export async function fullPosition(source: Source, stream: StreamRead): Promise<
     const state: State = { version: 1, cursor: null, frozen, overlapSeconds: stream.overlapSeconds, history: [], run: null };
     return { position: positionOf(source, stream, null, state), guarantee: 'full refresh', asOf: utc(source, clock) };
   }
+  const marks = await readMarks(source, stream);
   const frozen = await freeze(source, stream, null);
-  const state = await completeState(source, stream, frozen, null);
+  const last = await readLast(source, stream, cursorOf(stream), frozen.bound);
+  const state = await completeState(source, stream, frozen, null, { marks, last });
   return { position: positionOf(source, stream, frozen.bound, state), guarantee: guaranteeOf(stream, frozen), asOf: utc(source, frozen.clock) };
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { Column } from '../../schemas/table.ts';
-import type { OpenTransactions } from './dialect.ts';
+import type { OpenTransactions, ServerMarks } from './dialect.ts';
 
 /** A bound that a run had frozen, with what is needed to tell whether a transaction began after that. */
 export interface Held {
@@ -36,7 +36,22 @@ export interface State extends Record<string, unknown> {
   /** Oldest first; this run's own included. */
   readonly history: readonly Held[];
   /** Set while a run is under way: where its next batch starts. */
-  readonly run: { readonly lower: string | null; readonly after: readonly string[]; readonly frozen: Frozen } | null;
+  readonly run: { readonly lower: string | null; readonly after: readonly string[]; readonly frozen: Frozen; readonly seen?: Seen } | null;
+  /** Absent in positions of earlier versions. */
+  readonly seen?: Seen;
+}
+
+/** What tells whether a later run meets the same history: see `witness.ts`. */
+export interface Seen {
+  /** Keys of rows at the bound, the highest first. */
+  readonly last: readonly (readonly string[])[];
+  readonly marks: Marks;
+}
+
+/** Null where the source does not tell. */
+export interface Marks extends ServerMarks {
+  /** The next value of the table's counter. */
+  readonly next: string | null;
 }
 
 const HISTORY_MAX = 32;

@@ -63,6 +63,6 @@ export function where(condition: Statement): Statement {
   return condition.sql === '' ? condition : { sql: ` WHERE ${condition.sql}`, params: condition.params };
 }
 
-export function orderBy(columns: readonly OrderedColumn[]): string {
-  return columns.length === 0 ? '' : ` ORDER BY ${columns.map(({ name }) => quoteName(name)).join(', ')}`;
+export function orderBy(columns: readonly OrderedColumn[], direction: 'ASC' | 'DESC' = 'ASC'): string {
+  return columns.length === 0 ? '' : ` ORDER BY ${columns.map(({ name }) => (direction === 'ASC' ? quoteName(name) : `${quoteName(name)} DESC`)).join(', ')}`;
 }

@@ -89,11 +89,11 @@ export function readRequest(dialect: Dialect, stream: StreamRead, conditions: re
 }
 
 /** The values of `columns`, as text that binds to the same values again, of the row at `offset` and `rows - 1` after it. */
-export function keyProbe(dialect: Dialect, stream: StreamRead, columns: readonly OrderedColumn[], condition: Statement, offset: number, rows: number): Statement {
+export function keyProbe(dialect: Dialect, stream: StreamRead, columns: readonly OrderedColumn[], condition: Statement, offset: number, rows: number, direction: 'ASC' | 'DESC' = 'ASC'): Statement {
   const filter = where(condition);
   const list = columns.map(({ name }) => valueRead(dialect, stream, columnNamed(stream, name)).sql).join(', ');
   return {
-    sql: `SELECT ${list} FROM ${quoteTable(stream.table)}${filter.sql}${orderBy(columns)} OFFSET ${offset} ROWS FETCH NEXT ${rows} ROWS ONLY${dialect.readSuffix}`,
+    sql: `SELECT ${list} FROM ${quoteTable(stream.table)}${filter.sql}${orderBy(columns, direction)} OFFSET ${offset} ROWS FETCH NEXT ${rows} ROWS ONLY${dialect.readSuffix}`,
     params: filter.params,
   };
 }

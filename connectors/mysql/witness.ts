@@ -6,7 +6,7 @@
  * only goes back with a TRUNCATE, a new table, or by hand. The catalog's time of creation changes with each ALTER that rebuilds, too.
  */
 import type { StreamRead } from '../connector.ts';
-import { otherHistory, isSuspect, type Fate, type LastRows, type Signs } from '../last-rows.ts';
+import { hasFallen, isSuspect, otherHistory, type Fate, type LastRows, type Signs } from '../last-rows.ts';
 import { compareExpression, cursorOf, literal } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { lost, type Marks, type ReadState } from './position-state.ts';
@@ -53,10 +53,6 @@ function keepsCounters({ product, version }: OpenConnection): boolean {
 export async function readMarks(connection: OpenConnection, next: string | null): Promise<Marks> {
   const { started, flushed } = await readServerMarks(connection);
   return { started, log: flushed, next: keepsCounters(connection) ? next : null };
-}
-
-function hasFallen(was: string | null, now: string | null): boolean {
-  return was !== null && now !== null && BigInt(now) < BigInt(was);
 }
 
 async function readLastRows(connection: OpenConnection, stream: StreamRead, state: ReadState): Promise<LastRows> {

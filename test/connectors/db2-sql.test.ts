@@ -88,14 +88,18 @@ describe('SQL for Db2', () => {
     const stream = streamOf(NATIVE, ['ID', 'PART'], 'UPDATED_AT');
     const read = await readFrom(source, stream, null, { rowsMax: 500 });
     expect(asked.map(({ sql }) => sql.replace(/\s+/g, ' '))).toEqual([
+      'SELECT VARCHAR(MIN(CURRENT_LSO)), COUNT(*), (SELECT VARCHAR(MIN(DB_CONN_TIME)) FROM TABLE(MON_GET_DATABASE(-2))) FROM TABLE(MON_GET_TRANSACTION_LOG(-2))',
+      "SELECT VARCHAR(NEXTCACHEFIRSTVALUE) FROM SYSCAT.COLIDENTATTRIBUTES WHERE TABSCHEMA = ? AND TABNAME = ? AND INCREMENT > 0 AND CYCLE = 'N' WITH CS",
       'VALUES VARCHAR(CURRENT TIMESTAMP)',
       'SELECT VARCHAR("BOUND") FROM (SELECT MAX("UPDATED_AT") AS "BOUND" FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" <= TIMESTAMP(CAST(? AS VARCHAR(64)), 12)) AS "GREATEST" FOR READ ONLY WITH CS',
       'SELECT VARCHAR(MIN(UOW_START_TIME)), VARCHAR(CURRENT TIMESTAMP), (SELECT COALESCE(SUM(NUM_INDOUBT_TRANS), 0) FROM TABLE(MON_GET_TRANSACTION_LOG(-2))) FROM TABLE(MON_GET_UNIT_OF_WORK(NULL, -2)) WHERE APPLICATION_HANDLE <> MON_GET_APPLICATION_HANDLE() AND (UOW_STOP_TIME IS NULL OR UOW_STOP_TIME < UOW_START_TIME) AND (UOW_LOG_SPACE_USED > 0 OR ROWS_MODIFIED > 0)',
+      'SELECT "ID", "PART" FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" = TIMESTAMP(CAST(? AS VARCHAR(64)), 12) ORDER BY "ID" DESC, "PART" DESC OFFSET 0 ROWS FETCH NEXT 8 ROWS ONLY FOR READ ONLY WITH CS',
       'SELECT VARCHAR("UPDATED_AT"), "ID", "PART" FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" <= TIMESTAMP(CAST(? AS VARCHAR(64)), 12) ORDER BY "UPDATED_AT", "ID", "PART" OFFSET 499 ROWS FETCH NEXT 2 ROWS ONLY FOR READ ONLY WITH CS',
       'SELECT COUNT(*) FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" > TIMESTAMP(CAST(? AS VARCHAR(64)), 12) FOR READ ONLY WITH CS',
     ]);
-    expect(asked[1]?.params).toEqual(['2026-11-21 10:00:00.000000']);
-    expect(asked[3]?.params).toEqual(['2026-11-20 09:59:59.123456789012']);
+    expect(asked[3]?.params).toEqual(['2026-11-21 10:00:00.000000']);
+    expect(asked[5]?.params).toEqual(['2026-11-20 09:59:59.123456789012']);
+    expect(asked[6]?.params).toEqual(['2026-11-20 09:59:59.123456789012']);
     const list = '"ID", "PART", CHARACTER_LENGTH("PART", CODEUNITS16), VARCHAR("UPDATED_AT"), VARCHAR("AMOUNT"), "NOTE", CHARACTER_LENGTH("NOTE", CODEUNITS16)';
     const key = '("UPDATED_AT" <= T AND ("UPDATED_AT" < T OR ("UPDATED_AT" = T AND "ID" < N) OR ("UPDATED_AT" = T AND "ID" = N AND "PART" <= CAST(? AS VARCHAR(16)))))'
       .replaceAll(' T', ' TIMESTAMP(CAST(? AS VARCHAR(64)), 12)')
@@ -110,6 +114,30 @@ describe('SQL for Db2', () => {
     expect(reads[0]?.columns.map(({ converted }) => converted)).toEqual([false, false, false, false, true]);
     expect([read.more, read.futureRows, read.guarantee, read.asOf]).toEqual([true, 2, 'exact', '2026-11-20T07:00:00.000000Z']);
     expect(read.to.display).toBe('2026-11-20T06:00:00.000000000001Z');
+  });
+
+  test('a log or a counter that has gone back, with the row at the bound gone, is history_lost; either alone, or a restart, is not', async () => {
+    const stream = streamOf(NATIVE, ['ID', 'PART'], 'UPDATED_AT');
+    const marks = (log: string, started: string): readonly [RegExp, readonly Row[]] => [/CURRENT_LSO/, [[log, '1', started]]];
+    const counter = (next: string): readonly [RegExp, readonly Row[]] => [/NEXTCACHEFIRSTVALUE/, [[next]]];
+    const last: readonly [RegExp, readonly Row[]] = [/OFFSET 0 /, [['7', 'AB  ']]];
+    const fate = (there: string): readonly [RegExp, readonly Row[]] => [/^SELECT COUNT\(\*\), SUM/, [[there, there]]];
+    const first = await readFrom(recorder([marks('5000', 't1'), counter('41'), CLOCK, BOUND, NONE_OPEN, last]).source, stream, null, { rowsMax: 500 });
+    const next = (log: string, started: string, counted: string, there: string) => {
+      const { source, asked } = recorder([marks(log, started), counter(counted), fate(there), CLOCK, BOUND, NONE_OPEN, last]);
+      return readFrom(source, stream, JSON.parse(JSON.stringify(first.to)), { rowsMax: 500 }).then(
+        () => asked.find(({ sql }) => sql.includes('SUM(CASE')) ?? null,
+        (error: unknown) => (error instanceof TidemarkError ? error.code : error),
+      );
+    };
+    expect(await next('4999', 't2', '41', '0')).toBe('source.history_lost');
+    expect(await next('6000', 't2', '21', '0')).toBe('source.history_lost');
+    expect(await next('6000', 't2', '61', '0')).not.toBe('source.history_lost');
+    expect(await next('6000', 't1', '61', '0')).toBeNull();
+    expect(await next('4999', 't2', '41', '1')).toEqual({
+      sql: 'SELECT COUNT(*), SUM(CASE WHEN "UPDATED_AT" >= TIMESTAMP(CAST(? AS VARCHAR(64)), 12) OR "UPDATED_AT" IS NULL THEN 1 ELSE 0 END) FROM "CORE"."ACCOUNT" WHERE ("ID" = CAST(CAST(? AS VARCHAR(64)) AS BIGINT) AND "PART" = CAST(? AS VARCHAR(16))) FOR READ ONLY WITH CS',
+      params: ['2026-11-20 09:59:59.123456789012', '7', 'AB  '],
+    });
   });
 
   test('the next batch starts after the last row, within the same bound', async () => {
