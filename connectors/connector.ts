@@ -107,6 +107,12 @@ export interface RowRead {
   readonly stream: Readable;
   /** Rows that left, known when the stream has ended. */
   rowsRead(): number;
+  /**
+   * Where the source speaks PostgreSQL's own protocol: `stream` then yields the rows in whole CopyData messages, as another PostgreSQL takes them, and
+   * nobody has to take them apart. To be called before the stream is read. `tap` sees the messages as the source framed them, however they are cut on
+   * the way; `payload` is how many of their bytes are not framing.
+   */
+  readonly keepFrames?: (tap: (bytes: Buffer, payload: number) => void) => void;
 }
 
 /** A range that an incremental read is about to read. */

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { Transform, type TransformCallback } from 'node:stream';
+import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { RowRead } from '../connectors/connector.ts';
 import { openCopyIn } from '../destinations/postgres/copy-in.ts';
@@ -13,7 +13,7 @@ const BUFFER_BYTES = 1 << 20;
 export interface Copied {
   readonly rows: number;
   readonly bytes: number;
-  /** SHA-256 of the bytes as they were copied, hex. */
+  /** SHA-256 of the rows' bytes as they were sent, hex; where both ends are PostgreSQL, with the framing that the source gave them. */
   readonly hash: string;
 }
 
@@ -24,8 +24,10 @@ export interface Copied {
  */
 export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress, mask: Transform | null): Promise<Copied> {
   const meter = new Meter(onProgress);
-  const into = openCopyIn(session, copyInSql);
-  await (mask === null ? pipeline(read.stream, meter, into, { signal }) : pipeline(read.stream, mask, meter, into, { signal }));
+  const framed = mask === null && read.keepFrames !== undefined;
+  if (framed) read.keepFrames?.((bytes, payload) => meter.see(bytes, payload));
+  const into = openCopyIn(session, copyInSql, framed);
+  await pipeline([read.stream, ...(mask === null ? [] : [mask]), ...(framed ? [] : [meter.through()]), into], { signal });
   const left = read.rowsRead();
   if (into.rowCount !== left) {
     throw new TidemarkError('batch.equation', `The source sent ${left} rows, the destination took ${into.rowCount}; nothing was committed.`);
@@ -42,22 +44,30 @@ export function keepError<R extends RowRead>(read: R): R {
   return read;
 }
 
-/** Counts and hashes what passes through. */
-class Meter extends Transform {
+/** Counts and hashes what passes. */
+class Meter {
   bytes = 0;
   readonly #hash: Hash = createHash('sha256');
   readonly #onProgress: OnProgress;
 
   constructor(onProgress: OnProgress) {
-    super({ highWaterMark: BUFFER_BYTES });
     this.#onProgress = onProgress;
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    this.bytes += chunk.length;
-    this.#hash.update(chunk);
+  see(bytes: Buffer, payload: number): void {
+    this.bytes += payload;
+    this.#hash.update(bytes);
     this.#onProgress({ bytes: this.bytes });
-    done(null, chunk);
+  }
+
+  through(): Transform {
+    return new Transform({
+      highWaterMark: BUFFER_BYTES,
+      transform: (chunk: Buffer, _encoding, done) => {
+        this.see(chunk, chunk.length);
+        done(null, chunk);
+      },
+    });
   }
 
   digest(): string {

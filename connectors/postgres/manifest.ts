@@ -10,7 +10,7 @@ export const manifest: ConnectorManifest<PostgresConnection> = {
   connectionSchema,
   secretFields: ['password'],
   capabilities: { foldsToUpper: false, formats: ['copy-text', 'copy-binary'], textCursors: true, ownQueue: false },
-  driverInstall: 'npm install pg pg-copy-streams',
+  driverInstall: 'npm install pg',
   async load() {
     try {
       const { PostgresSession } = await import('./session.ts');

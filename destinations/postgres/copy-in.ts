@@ -12,9 +12,11 @@ export interface CopyIn extends Writable {
   readonly rowCount: number;
 }
 
-/** Starts `COPY … FROM STDIN` in the session's transaction. */
-export function openCopyIn(session: Session, sql: string): CopyIn {
-  const feed = session.query(copyStreams.from(sql, { highWaterMark: HIGH_WATER_MARK_BYTES }));
+/** Starts `COPY … FROM STDIN` in the session's transaction. `framed`: what is written to it is whole CopyData messages, which go to the server as they are. */
+export function openCopyIn(session: Session, sql: string, framed = false): CopyIn {
+  const query = copyStreams.from(sql, { highWaterMark: HIGH_WATER_MARK_BYTES });
+  if (framed) query.flushChunk = (messages) => query.connection.stream.write(messages);
+  const feed = session.query(query);
   noteFeed(session, feed);
   return feed;
 }

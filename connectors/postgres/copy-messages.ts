@@ -1,0 +1,169 @@
+/**
+ * COPY out at the level of the protocol's messages (PostgreSQL's documentation, "COPY Operations" and "Message Formats"): takes over the connection's
+ * bytes while rows come, and gives them back to the driver for what follows.
+ */
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Connection, Submittable } from 'pg';
+
+/** A message's code and length; the length counts itself, not the code. */
+const HEADER_BYTES = 5;
+const COPY_DATA = 0x64;
+const COPY_DONE = 0x63;
+const ERROR_RESPONSE = 0x45;
+
+/** Sees the messages of rows as the server framed them, however the network cut them. `payload`: how many of the bytes are not framing. */
+export type FrameTap = (bytes: Buffer, payload: number) => void;
+
+type DataListener = (chunk: Buffer) => void;
+
+interface CopyOutEvents {
+  /** Bytes of rows, cut anywhere; with frames, whole messages. */
+  readonly data: [bytes: Buffer];
+  /** All rows have come; the end of the statement follows. */
+  readonly end: [];
+  readonly error: [error: unknown];
+}
+
+/** `COPY … TO STDOUT`, for the driver's `query`. Paused until {@link resume}. */
+export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submittable {
+  /** From the command tag: known when the statement after this one is answered. */
+  rowCount = 0;
+  readonly #text: string;
+  #tap: FrameTap | null = null;
+  #socket: Socket | null = null;
+  #paused = true;
+  /** The driver's own listeners. */
+  #readers: DataListener[] = [];
+  /** Start of a message whose header has not come whole. */
+  #head: Buffer | null = null;
+  #code = 0;
+  /** Bytes of the current message that have not come. */
+  #missing = 0;
+  readonly #onData = (chunk: Buffer): void => this.#take(this.#head === null ? chunk : Buffer.concat([this.#head, chunk]));
+
+  constructor(text: string) {
+    super();
+    this.#text = text;
+  }
+
+  /** Rows come as whole CopyData messages, which another server takes as they are. To be called before {@link resume}. */
+  keepFrames(tap: FrameTap): void {
+    this.#tap = tap;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#socket?.resume();
+  }
+
+  submit(connection: Connection): void {
+    const socket = connection.stream as Socket;
+    this.#readers = socket.listeners('data') as DataListener[];
+    for (const reader of this.#readers) socket.off('data', reader);
+    this.#socket = socket;
+    socket.on('data', this.#onData);
+    if (this.#paused) socket.pause();
+    connection.query(this.#text);
+  }
+
+  handleCommandComplete({ text }: { readonly text: string }): void {
+    this.rowCount = Number(/^COPY (\d+)/.exec(text)?.[1] ?? 0);
+  }
+
+  handleReadyForQuery(): void {}
+
+  handleError(error: unknown): void {
+    this.#handBack(null);
+    this.emit('error', error);
+  }
+
+  #take(chunk: Buffer): void {
+    this.#head = null;
+    const rest = Math.min(this.#missing, chunk.length);
+    /** The messages of rows that lie side by side, and what is left of the one before them. */
+    const run = { from: this.#code === COPY_DATA ? 0 : rest, rest: this.#code === COPY_DATA ? rest : 0 };
+    let at = rest;
+    while (chunk.length - at >= HEADER_BYTES) {
+      const code = chunk[at]!;
+      const end = at + 1 + chunk.readUInt32BE(at + 1);
+      if (code !== COPY_DATA) {
+        this.#give(chunk, run.from, run.rest, at);
+        if (code === ERROR_RESPONSE) return this.#handBack(chunk.subarray(at));
+        if (code === COPY_DONE) return this.#finish(chunk.subarray(end));
+        Object.assign(run, { from: end, rest: 0 });
+      }
+      this.#code = code;
+      at = end;
+    }
+    this.#missing = at > rest ? Math.max(0, at - chunk.length) : this.#missing - rest;
+    if (at < chunk.length) this.#head = chunk.subarray(at);
+    this.#give(chunk, run.from, run.rest, Math.min(at, chunk.length));
+  }
+
+  /** Passes messages of rows on: `rest` bytes of an earlier one, and those from there to `to`, of which the last may be cut. */
+  #give(chunk: Buffer, from: number, rest: number, to: number): void {
+    if (to <= from) return;
+    if (this.#tap === null) return void this.emit('data', withoutFrames(chunk, from, rest, to));
+    const { payload, last, end } = countFrames(chunk, from + rest, to);
+    this.#tap(chunk.subarray(from, to), rest + payload);
+    // A cut message goes as two, so that what was sent is whole at any moment, even if nothing follows.
+    if (end > to) chunk.writeUInt32BE(to - last - 1, last + 1);
+    if (rest > 0) this.emit('data', framed(chunk.subarray(from, from + rest)));
+    if (from + rest < to) this.emit('data', chunk.subarray(from + rest, to));
+  }
+
+  #finish(next: Buffer): void {
+    this.#handBack(next);
+    this.emit('end');
+  }
+
+  /** The driver reads on from `next`. */
+  #handBack(next: Buffer | null): void {
+    const socket = this.#socket;
+    if (socket === null) return;
+    this.#socket = null;
+    socket.off('data', this.#onData);
+    for (const reader of this.#readers) socket.on('data', reader);
+    if (next !== null && next.length > 0) for (const reader of this.#readers) reader.call(socket, next);
+    socket.resume();
+  }
+}
+
+/** One CopyData message of these bytes. */
+function framed(bytes: Buffer): Buffer {
+  const message = Buffer.allocUnsafe(HEADER_BYTES + bytes.length);
+  message[0] = COPY_DATA;
+  message.writeUInt32BE(message.length - 1, 1);
+  bytes.copy(message, HEADER_BYTES);
+  return message;
+}
+
+/** Bytes of rows among the messages from `from` to `to`, where the last one starts, and where it ends. */
+function countFrames(chunk: Buffer, from: number, to: number): { readonly payload: number; readonly last: number; readonly end: number } {
+  let payload = to - from;
+  let last = from;
+  let end = from;
+  while (end < to) {
+    last = end;
+    payload -= HEADER_BYTES;
+    end += 1 + chunk.readUInt32BE(end + 1);
+  }
+  return { payload, last, end };
+}
+
+function withoutFrames(chunk: Buffer, from: number, rest: number, to: number): Buffer {
+  const bare = Buffer.allocUnsafe(to - from);
+  let length = chunk.copy(bare, 0, from, from + rest);
+  for (let at = from + rest; at < to; ) {
+    const end = at + 1 + chunk.readUInt32BE(at + 1);
+    length += chunk.copy(bare, length, at + HEADER_BYTES, Math.min(end, to));
+    at = end;
+  }
+  return bare.subarray(0, length);
+}
