@@ -25,10 +25,10 @@ function startChild(node, program, args, longRunning) {
   return spawn(node, [NO_WARNINGS, ...(longRunning ? HEAP : []), '--import', pathToFileURL(END_WITH_PARENT).href, program, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: { ...MEMORY, ...process.env } });
 }
 
-/** Begins this very process again, with the same id, so that {@link MEMORY} holds in it; returns where that can't be or need not be done. */
+/** Begins this very process again, with the same id, so that {@link MEMORY} and {@link HEAP} hold in it; returns where that can't be or need not be done. */
 function beginAgain() {
-  if (process.env.MALLOC_ARENA_MAX !== undefined || process.platform !== 'linux' || process.connected || process.execve === undefined) return;
-  process.execve(process.execPath, [process.execPath, NO_WARNINGS, ...HEAP, ...process.execArgv, ...process.argv.slice(1)], { ...process.env, ...MEMORY });
+  if (HEAP.every((option) => process.execArgv.includes(option)) || process.platform !== 'linux' || process.connected || process.execve === undefined) return;
+  process.execve(process.execPath, [process.execPath, NO_WARNINGS, ...HEAP, ...process.execArgv, ...process.argv.slice(1)], { ...MEMORY, ...process.env });
 }
 
 /** A terminal sends its signals to both processes; a script sends them to this one only. */
