@@ -1,0 +1,46 @@
+/** How a large table is cut for a full build: exact parts, and no scan for the last of them. */
+import type { StreamRead } from '../../connectors/connector.ts';
+import { describeWith } from '../support/describe-with.ts';
+import { createMariadb, type MariadbDatabase } from '../support/mariadb.ts';
+import { openSession } from './mysql-engine.ts';
+
+const ROWS = 600_000;
+
+describeWith({ mariadb: true }, 'parts of a MySQL table', () => {
+  let database: MariadbDatabase;
+  let stream: StreamRead;
+
+  const sizes = async (rowsMax: number, read = stream): Promise<number[]> => {
+    const session = await openSession(database);
+    const { parts } = await session.planFull(read, { rowsMax });
+    const rows: number[] = [];
+    for (const part of parts) {
+      const taken = await session.readPart(read, part, 'copy-text');
+      for await (const chunk of taken.stream) void chunk;
+      rows.push(taken.rowsRead());
+    }
+    await session.close();
+    return rows;
+  };
+
+  beforeAll(async () => {
+    database = await createMariadb('parts');
+    await database.query(`CREATE TABLE wide (a int NOT NULL, b varchar(10) NOT NULL, changed datetime NOT NULL, PRIMARY KEY (a, b), KEY (changed)); INSERT INTO wide SELECT seq DIV 3, seq, '2024-01-01' FROM seq_1_to_${ROWS}; ANALYZE TABLE wide`);
+    const session = await openSession(database);
+    const table = await session.describe('wide');
+    await session.close();
+    stream = { table, columns: ['a', 'b'], key: table.key, cursor: 'changed', overlapSeconds: 60, futureLimitSeconds: 86_400, fetchRows: 100, types: {} };
+  });
+
+  test('parts have as many rows as asked for, and the last has the rest', async () => {
+    expect(await sizes(250_000)).toEqual([250_000, 250_000, 100_000]);
+  });
+
+  test('what is about one part by the estimate is one part', async () => {
+    expect(await sizes(570_000)).toEqual([ROWS]);
+  });
+
+  test('a table whose size is not known is cut by its rows', async () => {
+    expect(await sizes(570_000, { ...stream, table: { ...stream.table, rowEstimate: -1 } })).toEqual([570_000, 30_000]);
+  });
+});
