@@ -65,7 +65,7 @@ export class FaultRun {
     this.source = options.source;
     this.target = target;
     this.#faults = scratchFolder('fault');
-    this.#workerEnv = { ...options.env, TIDEMARK_FAULT_FOLDER: this.#faults, NODE_OPTIONS: [`--import ${INSTALL_FAULT}`, options.env?.['NODE_OPTIONS'] ?? ''].join(' ').trim() };
+    this.#workerEnv = options.env ?? {};
     const configuration = configurationOf(options);
     const env = { ...options.source.secrets, ...options.temporal, DESTINATION_URL: options.targetUrl ?? target.url };
     this.tidemark = new Tidemark(configuration, env);
@@ -93,8 +93,10 @@ export class FaultRun {
     this.written += to - from + 1;
   }
 
-  async startWorker(): Promise<RunningProcess> {
-    const worker = this.tidemark.startWorker(this.#workerEnv);
+  /** `env`: this one's own, on top. */
+  async startWorker(env: Readonly<Record<string, string>> = {}): Promise<RunningProcess> {
+    const options = [`--import ${INSTALL_FAULT}`, this.#workerEnv['NODE_OPTIONS'], env['NODE_OPTIONS']].filter(Boolean).join(' ');
+    const worker = this.tidemark.startWorker({ ...this.#workerEnv, ...env, TIDEMARK_FAULT_FOLDER: this.#faults, NODE_OPTIONS: options });
     await this.tidemark.workerReady(this.tidemark.workers.length);
     return worker;
   }
