@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { setPaused } from '../destinations/postgres/catalog.ts';
+import type { Destination } from '../destinations/postgres/destination.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
 import { settleParking, statusWithSource, withLastGood } from '../destinations/postgres/parking.ts';
 import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
@@ -15,6 +16,8 @@ import { pollSource, type PolledSource, type PollRequest } from './poll-source.t
 
 /** One call waits this long for its turn, then the workflow asks again: short enough to notice a worker that left. */
 const TURN_WAIT_MS = 20_000;
+/** The same for syncs that no person waits for: a fleet's windows would otherwise fill all places of a worker, and the runs that they wait for could not end. */
+const SCHEDULED_TURN_WAIT_MS = 1_000;
 const TURN_POLL_MS = 200;
 /** How often the holder of the turn is looked up in Temporal, in case its workflow was terminated. */
 const HOLDER_CHECK_EVERY = 10;
@@ -38,10 +41,11 @@ export function createRunActivities(deps: RunActivityDeps) {
       return asActivity(async (signal) => {
         const shared = await engine.destination.transaction('asking for a turn', (session) => askForTurn(session, request));
         if (shared !== null) return { state: 'shared' as const, runId: shared };
+        const waitMs = request.trigger === 'manual' || request.scope.kind !== undefined ? TURN_WAIT_MS : SCHEDULED_TURN_WAIT_MS;
         for (let waited = 0, round = 0; ; waited += TURN_POLL_MS, round++) {
           if (await tryActivate(engine, request)) return { state: 'active' as const };
           if (round % HOLDER_CHECK_EVERY === 0) await checkHolder(deps, request);
-          if (waited >= TURN_WAIT_MS || signal.aborted) return { state: 'waiting' as const };
+          if (waited >= waitMs || signal.aborted) return { state: 'waiting' as const };
           await sleep(TURN_POLL_MS, undefined, { signal });
         }
       });
@@ -149,11 +153,11 @@ async function checkHolder(deps: RunActivityDeps, request: RunRequest): Promise<
     queue: await listWaitingRuns(session, request.source),
   }));
   for (const waiting of queue) {
-    if (waiting.runId !== request.runId && !(await isRunning(deps.temporal, waiting))) await endLost(deps, waiting);
+    if (waiting.runId !== request.runId && !(await isRunning(deps.temporal, waiting))) await endLost(deps.engine.destination, waiting);
   }
   if (holder === null || holder.runId === request.runId) return;
   if (!(await isRunning(deps.temporal, holder))) {
-    await endLost(deps, holder);
+    await endLost(deps.engine.destination, holder);
     return;
   }
   if (holder.trigger === 'window' && request.trigger === 'manual') {
@@ -161,17 +165,20 @@ async function checkHolder(deps: RunActivityDeps, request: RunRequest): Promise<
   }
 }
 
-async function endLost(deps: RunActivityDeps, run: RunRow): Promise<void> {
-  await deps.engine.destination.transaction('ending a lost run', async (session) => {
+/** Ends a run that can't do so itself, once. */
+export async function endLost(destination: Destination, run: RunRow): Promise<void> {
+  await destination.transaction('ending a lost run', async (session) => {
     await endRun(session, run.runId, 'lost', 0);
     await forgetBatches(session, run.runId);
   });
 }
 
-async function isRunning(temporal: Client, run: RunRow): Promise<boolean> {
+/** Whether the run's workflow, or the one that it went on as, is under way. A Temporal that does not answer says nothing. */
+export async function isRunning(temporal: Client, { workflowId, workflowRunId }: RunRow): Promise<boolean> {
   try {
-    const { status } = await temporal.workflow.getHandle(run.workflowId, run.workflowRunId).describe();
-    return status.name === 'RUNNING';
+    const { status } = await temporal.workflow.getHandle(workflowId, workflowRunId).describe();
+    if (status.name !== 'CONTINUED_AS_NEW') return status.name === 'RUNNING';
+    return (await temporal.workflow.getHandle(workflowId).describe()).status.name === 'RUNNING';
   } catch (error) {
     return !(error instanceof Error && error.name === 'WorkflowNotFoundError');
   }

@@ -46,7 +46,7 @@ async function runPeers(contest: Contest, peers: readonly Peer[]): Promise<reado
   return results;
 }
 
-async function main({ cases, studies, fleet, rows, rounds, json, peers }: BenchOptions): Promise<void> {
+async function main({ cases, studies, fleet, rows, coresEach, rounds, json, peers }: BenchOptions): Promise<void> {
   const document = { date: new Date().toISOString(), commit: commit(), machine: machine(), results: [] as CaseResult[], fleet: null as FleetResult | null, scaleOut: null as ScaleOutResult | null };
   await runStart();
   try {
@@ -63,7 +63,7 @@ async function main({ cases, studies, fleet, rows, rounds, json, peers }: BenchO
       if (!json) process.stdout.write(`${fleetLines(document.fleet)}\n\n`);
     }
     if (studies.includes('scale-out')) {
-      document.scaleOut = await runScaleOut(bench, rows ?? SCALE_OUT_ROWS, say);
+      document.scaleOut = await runScaleOut(bench, { rows: rows ?? SCALE_OUT_ROWS, coresEach }, say);
       if (!json) process.stdout.write(`${scaleOutLines(document.scaleOut)}\n\n`);
     }
     if (json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);

@@ -1,4 +1,8 @@
-/** `npm run bench -- scale-out [--rows N]`: the same full load with 1, 2 and 4 worker processes that are limited to half a core each. */
+/**
+ * `npm run bench -- scale-out [--rows N] [--percent P]`: the same full load with 1, 2 and 4 worker processes that are limited to half a core each, or to P
+ * hundredths of one: on a small machine four halves leave nothing for the databases.
+ */
+import { sharedTemporal } from '../test/support/temporal.ts';
 import { Tidemark } from '../test/support/tidemark.ts';
 import { CpuLimit } from './half-core.ts';
 import { COLUMN_NAMES, KEY, sharedLineitem } from './lineitem.ts';
@@ -8,7 +12,6 @@ import { timed } from './shell.ts';
 
 export const SCALE_OUT_ROWS = 2_000_000;
 const WORKERS = [1, 2, 4] as const;
-const CORES_EACH = 0.5;
 /** Streams of one size, more than workers times what one works on at once would need, so that each finds work to the end. */
 const SOURCES = 4;
 const STREAMS = 8;
@@ -16,11 +19,11 @@ const STREAMS = 8;
 export interface ScaleOutResult {
   readonly rows: number;
   readonly coresEach: number;
-  readonly runs: readonly { readonly workers: number; readonly seconds: number; readonly faster: number; readonly workerCpuSeconds: readonly number[]; readonly sourceCpuSeconds: number; readonly destinationCpuSeconds: number }[];
+  readonly runs: readonly { readonly workers: number; readonly seconds: number; readonly faster: number; readonly workerCpuSeconds: readonly number[]; readonly sourceCpuSeconds: number; readonly destinationCpuSeconds: number; readonly temporalCpuSeconds: number }[];
 }
 
 /** The rows are cut into equal tables and masked in two columns, so that the workers, not the databases, have the most to do. */
-export async function runScaleOut(bench: Bench, rows: number, say: (text: string) => void): Promise<ScaleOutResult> {
+export async function runScaleOut(bench: Bench, { rows, coresEach }: { readonly rows: number; readonly coresEach: number }, say: (text: string) => void): Promise<ScaleOutResult> {
   say(`scale-out: preparing ${rows.toLocaleString('en')} rows`);
   const source = await sharedLineitem(bench, rows);
   const tables = SOURCES * STREAMS;
@@ -30,13 +33,13 @@ export async function runScaleOut(bench: Bench, rows: number, say: (text: string
   }
   const runs: ScaleOutResult['runs'][number][] = [];
   for (const workers of WORKERS) {
-    const run = await fullLoad(bench, { connection: source.connection, secrets: source.secrets, workers, rows });
+    const run = await fullLoad(bench, { connection: source.connection, secrets: source.secrets, workers, rows, coresEach });
     const faster = (runs[0]?.seconds ?? run.seconds) / run.seconds;
     say(`scale-out: ${workers} workers: ${run.seconds.toFixed(1)} s, ${faster.toFixed(2)} times as fast as one`);
     runs.push({ workers, faster, ...run });
   }
   for (let table = 0; table < tables; table += 1) await source.query(`DROP TABLE part_${table}`);
-  return { rows, coresEach: CORES_EACH, runs };
+  return { rows, coresEach, runs };
 }
 
 interface Load {
@@ -44,20 +47,22 @@ interface Load {
   readonly secrets: Readonly<Record<string, string>>;
   readonly workers: number;
   readonly rows: number;
+  readonly coresEach: number;
 }
 
-async function fullLoad(bench: Bench, { connection, secrets, workers, rows }: Load) {
+async function fullLoad(bench: Bench, { connection, secrets, workers, rows, coresEach }: Load) {
   const [from, to] = [await bench.source(), await bench.destination()];
   const into = await newDatabase(to, 'scaleout');
   const key = Buffer.alloc(32, 'tidemark bench').toString('base64');
   const tidemark = await Tidemark.start(scaleOutFile(connection), { NODE_ENV: 'production', TIDEMARK_LOG_LEVEL: 'warn', ...secrets, BENCH_MASK_KEY: key, DESTINATION_URL: into.url }, workers);
   await tidemark.apply();
   const limits = tidemark.workers.map(({ pid }) => {
-    const limit = CpuLimit.make(CORES_EACH);
+    const limit = CpuLimit.make(coresEach);
     limit.add(pid);
     return limit;
   });
-  const spent = () => ({ workers: tidemark.workers.map(({ pid }) => cpuSeconds(pid)), source: cpuSeconds(from.pid), destination: cpuSeconds(to.pid) });
+  const temporal = await sharedTemporal();
+  const spent = () => ({ temporal: cpuSeconds(temporal.pid), workers: tidemark.workers.map(({ pid }) => cpuSeconds(pid)), source: cpuSeconds(from.pid), destination: cpuSeconds(to.pid) });
   const before = spent();
   let read = 0;
   const seconds = await timed(async () => void (read = (await tidemark.syncAll()).reduce((sum, stream) => sum + stream.read, 0)));
@@ -71,6 +76,7 @@ async function fullLoad(bench: Bench, { connection, secrets, workers, rows }: Lo
     workerCpuSeconds: after.workers.map((each, index) => each - (before.workers[index] ?? 0)),
     sourceCpuSeconds: after.source - before.source,
     destinationCpuSeconds: after.destination - before.destination,
+    temporalCpuSeconds: after.temporal - before.temporal,
   };
 }
 
@@ -81,10 +87,16 @@ function scaleOutFile(connection: string): string {
   return `destination:\n  url: "\${DESTINATION_URL}"\nkeys:\n  bench: { env: BENCH_MASK_KEY }\nsources:\n${Array.from({ length: SOURCES }, (_, index) => source(index)).join('')}`;
 }
 
+/** What a run used of the machine: near all of it, more workers can't make it faster. */
+function coresUsed(run: ScaleOutResult['runs'][number]): number {
+  const workers = run.workerCpuSeconds.reduce((sum, each) => sum + each, 0);
+  return (workers + run.sourceCpuSeconds + run.destinationCpuSeconds + run.temporalCpuSeconds) / run.seconds;
+}
+
 export function scaleOutLines(result: ScaleOutResult): string {
   const seconds = (values: readonly number[]): string => values.map((value) => value.toFixed(1)).join(' + ');
   const lines = result.runs.map(
-    (run) => `  ${run.workers} × ${result.coresEach} core: ${run.seconds.toFixed(1)} s, ${run.faster.toFixed(2)} ×; CPU: workers ${seconds(run.workerCpuSeconds)} s, source ${run.sourceCpuSeconds.toFixed(1)} s, destination ${run.destinationCpuSeconds.toFixed(1)} s`,
+    (run) => `  ${run.workers} × ${result.coresEach} core: ${run.seconds.toFixed(1)} s, ${run.faster.toFixed(2)} ×; CPU: workers ${seconds(run.workerCpuSeconds)} s, source ${run.sourceCpuSeconds.toFixed(1)} s, destination ${run.destinationCpuSeconds.toFixed(1)} s, Temporal ${run.temporalCpuSeconds.toFixed(1)} s; together ${coresUsed(run).toFixed(2)} cores`,
   );
   return [`full load of ${result.rows.toLocaleString('en')} rows in ${SOURCES * STREAMS} streams, 2 columns masked`, ...lines].join('\n');
 }

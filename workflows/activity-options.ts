@@ -30,6 +30,9 @@ export const TURN: ActivityOptions = {
   retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 10 },
 };
 
+/** A run that nobody waits for asks for its turn again after this long, and keeps no place of a worker meanwhile. */
+export const TURN_LATER = '5s';
+
 /** Writing down how something ended: tried for a long time, since the truth of `status` depends on it. */
 export const BOOKKEEPING: ActivityOptions = {
   startToCloseTimeout: '1m',

@@ -13,6 +13,7 @@ import {
   proxyLocalActivities,
   setCurrentDetails,
   setHandler,
+  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
@@ -20,7 +21,7 @@ import type { CheckedSource, CheckRequest, RunSummary } from '../activities/mess
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { RunScope } from '../schemas/run.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
-import { BOOKKEEPING, POLL, POLL_SYNC, QUESTION, STREAMS_IN_FLIGHT, TURN } from './activity-options.ts';
+import { BOOKKEEPING, POLL, POLL_SYNC, QUESTION, STREAMS_IN_FLIGHT, TURN, TURN_LATER } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, statusAfter } from './outcome.ts';
 import { firstTick, nextTick, windowEnd } from './poll-clock.ts';
@@ -104,6 +105,7 @@ class SourceRun {
         while (!(await turns.awaitRun(turn.runId)));
         return turn.runId;
       }
+      if (trigger !== 'manual' && patched('turn-later')) await sleep(TURN_LATER);
     }
   }
 
