@@ -1,5 +1,6 @@
 /** What Tidemark does by its own clock, beside runs: one worker of all does it at a time. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
 import { runRelay } from '../control/events/relay.ts';
 import { watchFreshness } from '../control/freshness.ts';
 import { openDestination, type Destination } from '../destinations/postgres/destination.ts';
@@ -7,6 +8,7 @@ import { withLease } from '../destinations/postgres/lease.ts';
 import { pruneTouches } from '../destinations/postgres/touch.ts';
 import { pruneEvents, type OutboxBounds } from '../destinations/postgres/webhooks.ts';
 import { describeError, logger } from '../runtime/logging.ts';
+import { endLostRuns } from './lost-runs.ts';
 
 /** How long a worker that is not the one waits before it asks again. */
 const LEASE_EVERY_MS = 5_000;
@@ -18,12 +20,12 @@ const OUTBOX: OutboxBounds = { keepDays: 7, rowsMax: 100_000, undeliveredDays: 3
 type Variables = () => Readonly<Record<string, string | undefined>>;
 
 /** Runs until the signal. Never throws: what fails is tried again. */
-export async function runBackground(destinationUrl: string, variables: Variables, signal: AbortSignal): Promise<void> {
+export async function runBackground(destinationUrl: string, temporal: Client, variables: Variables, signal: AbortSignal): Promise<void> {
   const destination = openDestination(destinationUrl, { applicationName: 'tidemark background', sessionsMax: 4 });
   try {
     while (!signal.aborted) {
-      await withLease(destination, 'background', signal, (held) => serve(destination, variables, held)).catch((error: unknown) => {
-        if (!signal.aborted) logger({ component: 'background' }).warn({ error: describeError(error) }, 'events, freshness and pruning pause; they go on by themselves');
+      await withLease(destination, 'background', signal, (held) => serve(destination, temporal, variables, held)).catch((error: unknown) => {
+        if (!signal.aborted) logger({ component: 'background' }).warn({ error: describeError(error) }, 'events, freshness, lost runs and pruning pause; they go on by themselves');
       });
       await pause(LEASE_EVERY_MS, signal);
     }
@@ -32,11 +34,11 @@ export async function runBackground(destinationUrl: string, variables: Variables
   }
 }
 
-async function serve(destination: Destination, variables: Variables, held: AbortSignal): Promise<void> {
+async function serve(destination: Destination, temporal: Client, variables: Variables, held: AbortSignal): Promise<void> {
   const ending = new AbortController();
   const signal = AbortSignal.any([held, ending.signal]);
   // One that fails ends the others, and the lease: whoever takes it next begins them all anew.
-  const tasks = [runRelay(destination, variables, signal), watchFreshness(destination, signal), prune(destination, signal)].map((task) => task.finally(() => ending.abort()));
+  const tasks = [runRelay(destination, variables, signal), watchFreshness(destination, signal), endLostRuns(destination, temporal, signal), prune(destination, signal)].map((task) => task.finally(() => ending.abort()));
   await Promise.allSettled(tasks);
   if (!held.aborted) await Promise.all(tasks);
 }

@@ -74,7 +74,7 @@ async function serve(settings: WorkerSettings, destination: Destination, client:
     if (settings.signal.aborted) stop();
     logger({ component: 'worker' }).info({ queues: queues.join(',') }, 'polling');
     settings.onReady();
-    const background = queues.includes(MAIN_QUEUE) ? runBackground(settings.destinationUrl, settings.variables, settings.signal) : null;
+    const background = queues.includes(MAIN_QUEUE) ? runBackground(settings.destinationUrl, client.client, settings.variables, settings.signal) : null;
     await Promise.all([running, background]);
   } finally {
     await connection.close();

@@ -68,6 +68,12 @@ export async function listWaitingRuns(session: Session, source: string): Promise
   return rows;
 }
 
+/** Comparisons and backfills that have not ended. */
+export async function listBesideSyncs(session: Session): Promise<RunRow[]> {
+  const { rows } = await session.query<RunRow>(`select ${RUN} from tidemark.run where ended_at is null and scope->>'kind' in ('reconcile', 'backfill')`);
+  return rows;
+}
+
 export async function findRun(session: Session, runId: string): Promise<RunRow | null> {
   const { rows } = await session.query<RunRow>(`select ${RUN} from tidemark.run where run_id = $1`, [runId]);
   return rows[0] ?? null;

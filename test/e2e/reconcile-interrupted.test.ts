@@ -3,6 +3,7 @@ import { describeWith } from '../support/describe-with.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
 import { waitFor } from '../support/processes.ts';
+import { temporal } from '../support/temporal.ts';
 import { Tidemark } from '../support/tidemark.ts';
 
 describeWith({ postgres: true, temporal: true }, 'an interrupted reconcile', () => {
@@ -59,5 +60,16 @@ describeWith({ postgres: true, temporal: true }, 'an interrupted reconcile', () 
     expect(await target.query("SELECT kind, key->>'id' AS id FROM tidemark.difference")).toEqual([{ kind: 'missing', id: '7' }]);
     expect((await tidemark.run('reconcile', 'bank', '--repair', '--json')).code).toBe(0);
     expect(await target.value('SELECT count(*) FROM bank.account')).toBe('1000');
+  });
+
+  test('terminated in Temporal: the command fails, and the history says that the run is lost', async () => {
+    const { result, release } = await hanging();
+    const { TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE } = tidemark.env;
+    const workflow = await waitFor('the run', () => target.value("SELECT workflow_id FROM tidemark.run WHERE status = 'comparing'"));
+    temporal(TEMPORAL_ADDRESS!, TEMPORAL_NAMESPACE!, ['workflow', 'terminate', '--workflow-id', workflow, '--reason', 'test']);
+    expect((await result).code).toBe(1);
+    await release();
+    await waitFor('the end of the run', async () => ((await lastRun()) === 'lost' ? true : null), 60_000);
+    expect((await tidemark.run('runs', 'bank', '--json')).json?.runs?.[0]).toMatchObject({ kind: 'reconcile', status: 'lost', endedAt: expect.any(String) });
   });
 });
