@@ -91,12 +91,14 @@ export async function startMariadb(folder: string, options: readonly string[] = 
   const dataFolder = join(folder, 'data');
   const password = `pw-${uniqueName('t')}-${Math.random().toString(36).slice(2)}`;
   const init = join(folder, 'init.sql');
-  mkdirSync(dataFolder, { mode: 0o700 });
+  // Temporary tables of two installations that share /tmp may have one name.
+  const tmpFolder = join(folder, 'mariadb-tmp');
+  for (const path of [dataFolder, tmpFolder]) mkdirSync(path, { mode: 0o700 });
   // The anonymous user would shadow 'tidemark'@'%' on localhost.
   writeFileSync(init, `DELETE FROM mysql.global_priv WHERE User = '';\nFLUSH PRIVILEGES;\nCREATE OR REPLACE USER 'tidemark'@'%' IDENTIFIED BY '${password}';\nGRANT ALL ON *.* TO 'tidemark'@'%' WITH GRANT OPTION;\n`);
-  for (const path of [dataFolder, init]) if (user !== null) chownSync(path, user.uid, user.gid);
+  for (const path of [dataFolder, tmpFolder, init]) if (user !== null) chownSync(path, user.uid, user.gid);
   const basedir = join(dirname(install), '..');
-  runTool(install, ['--no-defaults', `--basedir=${basedir}`, `--datadir=${dataFolder}`, '--skip-test-db', '--auth-root-authentication-method=normal', '--skip-log-bin'], { ...ids, cwd: folder });
+  runTool(install, ['--no-defaults', `--basedir=${basedir}`, `--datadir=${dataFolder}`, `--tmpdir=${tmpFolder}`, '--skip-test-db', '--auth-root-authentication-method=normal', '--skip-log-bin'], { ...ids, cwd: folder });
   return launch(folder, await freePort(), password, options);
 }
 
