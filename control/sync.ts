@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { Destination } from '../destinations/postgres/destination.ts';
-import { listStreamResults } from '../destinations/postgres/runs.ts';
+import { findRun, listStreamResults } from '../destinations/postgres/runs.ts';
 import { ApplicationFailure, WorkflowFailedError } from '../runtime/temporal-library.ts';
 import { ERROR_CODES, TidemarkError, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
 import type { StreamResult } from '../schemas/run.ts';
@@ -36,13 +36,20 @@ export async function startSyncs(client: Client, command: SyncCommand): Promise<
   );
 }
 
-/** Waits for a run's end. Returns its streams' results as the destination has them; throws where the run could not even begin. */
+/**
+ * Waits for a run's end. Returns its streams' results as the destination has them; throws where the run could not even begin, and `run.incomplete`
+ * where it was ended from outside and no stream of it says so.
+ */
 export async function finishSync(client: Client, destination: Destination, started: StartedSync): Promise<StreamResult[]> {
   const handle = client.workflow.getHandle(started.workflowId, started.runId);
   const runId = await endOf(handle, started.runId);
-  const results = await destination.session('reading results', (session) => listStreamResults(session, runId));
+  const { results, run } = await destination.session('reading results', async (session) => ({ results: await listStreamResults(session, runId), run: await findRun(session, runId) }));
+  // A stream that had not begun has no result: a run is done when it says so itself.
+  if (run?.status !== 'completed' && results.every(({ status }) => DONE.includes(status))) throw new TidemarkError('run.incomplete', `The run of ${started.source} was ended from outside before it was done.`, { hint: 'The next sync goes on from the watermark.' });
   return results.map((result) => (result.status === 'running' ? { ...result, status: 'skipped', error: CUT_OFF } : result));
 }
+
+const DONE: readonly string[] = ['completed', 'disabled'];
 
 /** The run is over and this stream's row of it still open: its workflow had no chance to write an end. */
 const CUT_OFF: ErrorInfo = { code: 'batch.cancelled', message: 'The run was ended from outside before this stream was done.', hint: 'The next sync goes on from the watermark.' };

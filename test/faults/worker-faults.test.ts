@@ -1,6 +1,7 @@
 /** Faults of a worker that do not end it: asleep and awake again, told to stop twice, a clock that jumps; and runs that somebody ends from outside. */
 import { describeWith } from '../support/describe-with.ts';
-import { temporal } from '../support/temporal.ts';
+import { waitFor } from '../support/processes.ts';
+import { listWorkflows, temporal } from '../support/temporal.ts';
 import { allFaults, playsAll } from './all-faults.ts';
 import { FaultRun, SOURCE, TABLE } from './fault-run.ts';
 import type { Fault } from './fault-run.ts';
@@ -79,13 +80,36 @@ function ended(how: 'cancel' | 'terminate', phase: Phase): Case {
     name: `${how} at ${phase}`,
     play: async (run) => {
       await more(run);
-      await run.disturbedAt({ phase }, async () => {
-        const { TEMPORAL_ADDRESS: address = '', TEMPORAL_NAMESPACE: namespace = '' } = run.tidemark.env;
-        temporal(address, namespace, ['workflow', how, '--query', `ExecutionStatus = 'Running'`, '--reason', 'a test', '--yes']);
-      });
+      await run.disturbedAt({ phase }, () => endAll(run, how));
     },
   };
 }
+
+/** Ends what runs by its id, once Temporal's list has it: a query would end what is listed when it gets to it. */
+async function endAll(run: FaultRun, how: 'cancel' | 'terminate'): Promise<void> {
+  const { TEMPORAL_ADDRESS: address = '', TEMPORAL_NAMESPACE: namespace = '' } = run.tidemark.env;
+  const running = await waitFor('a workflow to be listed', () => {
+    const listed = listWorkflows(address, namespace, "ExecutionStatus = 'Running' AND WorkflowType = 'syncSource'");
+    return listed.length > 0 ? listed : null;
+  });
+  for (const { execution } of running) temporal(address, namespace, ['workflow', how, '--workflow-id', execution.workflowId, '--run-id', execution.runId]);
+}
+
+/** F-06: a run that was ended before any of its streams began is not one in which all streams completed. */
+const endedBeforeItBegan: Case = {
+  name: 'terminate before any stream has begun: the sync says so',
+  play: async (run) => {
+    await more(run);
+    run.arm({ phase: 'P0', place: 'takeTurn', action: 'hold' });
+    const running = run.begin();
+    await run.reached(running);
+    await endAll(run, 'terminate');
+    run.goOn();
+    const { code, json } = await running;
+    if (code !== 1 || json?.error?.code !== 'run.incomplete') throw new Error(`a sync whose run was ended from outside ended with ${code} and ${json?.error?.code}`);
+    await run.settled();
+  },
+};
 
 /** F-06: paused in the middle, the batch that runs is finished; resumed, the stream goes on. */
 function paused(phase: Phase): Case {
@@ -115,7 +139,7 @@ for (const engine of engines) {
     const lanes: Case[][] = [
       [firstLoad, zombie('P6'), ...allFaults<Case>([zombie('P1'), zombie('P3'), zombie('P5'), zombie('P7'), zombie('P8')])],
       [firstLoad, zombie('P3'), stoppedTwice('P3'), clock('P3', HOUR_MS), clock('P6', -2 * HOUR_MS), ...allFaults<Case>([stoppedTwice('P1'), stoppedTwice('P6'), clock('P1', -HOUR_MS)])],
-      [firstLoad, ended('terminate', 'P6'), ended('cancel', 'P3'), paused('P4'), ...allFaults<Case>((['P0', 'P1', 'P3', 'P4', 'P5', 'P7', 'P8'] as const).flatMap((phase) => [ended('terminate', phase), ended('cancel', phase), paused(phase)]))],
+      [firstLoad, endedBeforeItBegan, ended('terminate', 'P6'), ended('cancel', 'P3'), paused('P4'), ...allFaults<Case>((['P0', 'P1', 'P3', 'P4', 'P5', 'P7', 'P8'] as const).flatMap((phase) => [ended('terminate', phase), ended('cancel', phase), paused(phase)]))],
     ];
     testLanes(lanes, async () => FaultRun.start({ engine, source: await engine.shared() }));
   });
