@@ -4,7 +4,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { waitFor } from '../support/processes.ts';
-import { describeTimeSkipping, QUEUE, timeSkippingServer, withWorker } from './environment.ts';
+import { describeTimeSkipping, historyOf, QUEUE, timeSkippingServer, withWorker } from './environment.ts';
 import { failure, RecordedActivities } from './recorded-activities.ts';
 
 const checked = (changed: readonly string[]) => ({ changed, settled: 0, over: false, giveWay: false, queue: QUEUE, priority: 3 });
@@ -122,6 +122,18 @@ describeTimeSkipping('syncSource', () => {
     const activities = new RecordedActivities({ takeTurn: async () => ({ state: turns[asked++]! }) });
     await run(activities);
     expect(activities.names.slice(0, 4)).toEqual(['takeTurn', 'takeTurn', 'takeTurn', 'checkSource']);
+  });
+
+  test.each([
+    ['schedule', 2],
+    ['manual', 0],
+  ])('a run by %s rests between two questions for its turn %i times, and keeps no place of a worker meanwhile', async (trigger, rests) => {
+    const turns = ['waiting', 'waiting', 'active'] as const;
+    let asked = 0;
+    const activities = new RecordedActivities({ takeTurn: async () => ({ state: turns[asked++]! }) });
+    const handle = await start({ source: 'shop', trigger });
+    await withWorker(environment, activities.all, () => handle.result());
+    expect((await historyOf(handle)).filter(({ type }) => type === 'timerFired')).toHaveLength(rests);
   });
 
   test('a turn that is shared ends with the run that has it, and says which', async () => {
