@@ -9,6 +9,7 @@ import type { Engine } from '../pipeline/engine.ts';
 import type { ReconcileResult } from '../schemas/comparison.ts';
 import { asActivity } from './activity-context.ts';
 import type { ReconcileOpen, ReconcileOpenRequest, RunRef, StreamRef } from './messages.ts';
+import { closedWindow, requireOpenWindow, windowOf } from './read-window.ts';
 
 export interface ReconcileActivityDeps {
   readonly engine: Engine;
@@ -25,8 +26,14 @@ export function createReconcileActivities({ engine, queueOf }: ReconcileActivity
     async openReconcile(request: ReconcileOpenRequest): Promise<ReconcileOpen> {
       return asActivity(async () => {
         const [source, streams] = await engine.destination.session('reading the catalog', async (session) => [await requireSource(session, request.source), await listStreams(session, request.source)] as const);
-        const chosen = chosenOf(streams, request.source, request.streams).filter(({ settings }) => settings.enabled && (request.trigger !== 'schedule' || settings.reconcile !== false));
-        await engine.destination.session('opening a comparison', (session) => beginReconcile(session, request));
+        const scheduled = request.trigger === 'schedule';
+        const wanted = chosenOf(streams, request.source, request.streams).filter(({ settings }) => settings.enabled && (!scheduled || settings.reconcile !== false));
+        // As a scheduled sync does: what may not be read at this hour waits for the next time. A person who asks is told.
+        const chosen = wanted.filter(({ stream, settings }) => !scheduled || closedWindow(stream, windowOf(settings, source.settings)) === null);
+        await engine.destination.transaction('opening a comparison', async (session) => {
+          await beginReconcile(session, request);
+          if (wanted.length > 0 && chosen.length === 0) await endReconcile(session, request.runId, 'skipped');
+        });
         return { streams: chosen.map(({ stream, settings }) => ({ stream, deleteCap: settings.deleteCap })), queue: await queueOf(source.settings.kind) };
       });
     },
@@ -34,6 +41,7 @@ export function createReconcileActivities({ engine, queueOf }: ReconcileActivity
     /** The first look; see {@link compareStream}. */
     async compareStream(request: StreamRef): Promise<FirstLook & { readonly startedAt: string }> {
       return asActivity(async (signal, onProgress) => {
+        await requireOpenWindow(engine, request);
         const startedAt = new Date().toISOString();
         return { ...(await compareStream(engine, request, signal, onProgress)), startedAt };
       });

@@ -11,7 +11,7 @@ import { chooseSources } from './choose-sources.ts';
 export interface HistoryRun {
   readonly runId: string;
   readonly source: string;
-  /** `waiting`, `running`, `comparing`, `backfilling`, `completed`, `failed`, `cancelled`, or `lost` where its workflow was gone before its end. */
+  /** `waiting`, `running`, `comparing`, `backfilling`, `completed`, `failed`, `cancelled`, `skipped` where no stream could be compared within its `read_window`, or `lost` where its workflow was gone before its end. */
   readonly status: string;
   readonly trigger: Trigger;
   readonly requestedAt: string;

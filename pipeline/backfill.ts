@@ -6,6 +6,7 @@ import { countSlices, findBackfill, listOpenSlices, listProof, reopenLostSlices,
 import { dropStage, stageName } from '../destinations/postgres/stage.ts';
 import type { BackfillRequest } from '../schemas/backfill-input.ts';
 import { TidemarkError } from '../schemas/errors.ts';
+import { streamWords } from '../schemas/command-words.ts';
 import type { StreamCounts } from '../schemas/run.ts';
 import type { Column } from '../schemas/table.ts';
 import { cutRange, parseRange, provenSlices, type RangeText } from './backfill-range.ts';
@@ -40,7 +41,7 @@ export async function planBackfill(engine: Engine, request: BackfillRequest, run
   const cursor = cursorColumn(plan);
   return engine.destination.transaction('planning a backfill', async (session) => {
     const { rowCount } = await session.query('select from tidemark.watermark where source = $1 and stream = $2', [request.source, request.stream]);
-    if (rowCount !== 1) throw new TidemarkError('run.not_applied', `Stream ${request.stream} of ${request.source} has not been loaded yet.`, { hint: 'Run tidemark sync first: it loads the whole table.' });
+    if (rowCount !== 1) throw new TidemarkError('run.not_applied', `Stream ${request.stream} of ${request.source} has not been loaded yet.`, { hint: `Run tidemark sync ${streamWords(request)}: it loads the whole table, this range with it.` });
     const backfill = request.backfill ?? (await saveBackfill(session, { source: request.source, stream: request.stream, ...rawRange(cursor, request) }));
     if ((await countSlices(session, runId)).total === 0) {
       const range = await findBackfill(session, backfill);

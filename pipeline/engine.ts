@@ -1,6 +1,7 @@
 import type { SourceSession } from '../connectors/connector.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { readPlan } from '../destinations/postgres/catalog.ts';
+import { streamWords } from '../schemas/command-words.ts';
 import { TidemarkError } from '../schemas/errors.ts';
 import { NO_MASKS } from './masks/masked-columns.ts';
 import { parseMaskKey, type MaskKeys } from './masks/mask-key.ts';
@@ -39,7 +40,7 @@ export type OnProgress = (progress: { readonly bytes: number }) => void;
 /** The plan made at the start of the run. */
 export async function loadPlan(engine: Engine, source: string, stream: string): Promise<StreamPlan> {
   const plan = await engine.destination.session('reading a plan', (session) => readPlan(session, source, stream));
-  if (plan === null) throw new TidemarkError('run.not_applied', `Stream ${stream} of ${source} has no plan.`, { hint: 'Run tidemark apply, then tidemark sync.' });
+  if (plan === null) throw new TidemarkError('run.not_applied', `Stream ${stream} of ${source} has not been loaded yet.`, { hint: `Run tidemark sync ${streamWords({ source, stream })}: it loads the whole table.` });
   return plan as StreamPlan;
 }
 

@@ -2,6 +2,7 @@ import { ApplicationFailure, CancellationScope, executeChild, isCancellation, Pa
 import type { ReconcileActivities } from '../activities/reconcile-activities.ts';
 import type { RunActivities } from '../activities/run-activities.ts';
 import type { ReconcileOpen } from '../activities/messages.ts';
+import { streamWords } from '../schemas/command-words.ts';
 import type { ReconcileResult } from '../schemas/comparison.ts';
 import { reconcileInputSchema, type ReconcileInput, type ReconcileRequest } from '../schemas/reconcile-input.ts';
 import { BATCH, BOOKKEEPING, QUESTION, TURN } from './activity-options.ts';
@@ -101,7 +102,7 @@ async function repairOne(runId: string, result: ReconcileResult, queue: string, 
     if (done.last === null) break;
     after = done.last;
   }
-  const notes = mayDelete ? result.notes : [...result.notes, `${result.extra} rows that the source does not have were left: more than delete_cap allows`];
+  const notes = mayDelete ? result.notes : [...result.notes, `${result.extra} rows that the source does not have were left: more than delete_cap allows. To have them go: tidemark sync ${streamWords({ source, stream })} --full, then tidemark approve`];
   await bookkeeping.saveReconcile({ runId, source, result: { ...result, repaired, remaining: result.remaining - repaired, notes }, startedAt: null });
 }
 

@@ -20,7 +20,8 @@ export const register: Register = (program, context) => {
         await withDestination(place, (destination) => requireNames(destination, source, stream ?? null));
         await requireWorker(temporal);
         try {
-          await print(context, await reconcile(temporal.client, { source, stream: stream ?? null, repair: options.repair === true, signal }));
+          const repair = options.repair === true;
+          await print(context, await reconcile(temporal.client, { source, stream: stream ?? null, repair, signal }), repair);
         } catch (error) {
           if (!signal.aborted) throw error;
           context.exitWith(130);
@@ -29,14 +30,15 @@ export const register: Register = (program, context) => {
     });
 };
 
-async function print(context: CliContext, { ok, runId, streams }: ReconcileOutcome): Promise<void> {
+async function print(context: CliContext, { ok, runId, streams }: ReconcileOutcome, repair: boolean): Promise<void> {
   const { output } = context;
   if (!ok) context.exitWith(1);
   await output.result({ ok, runId, streams }, async () => {
     const rows = streams.map((s) => [s.stream, ...[s.sourceRows, s.targetRows, s.missing, s.extra, s.different, s.unsettled, s.repaired].map((n) => n.toLocaleString('en-US')), s.asOf]);
     const table = await output.table(['stream', 'source rows', 'target rows', 'missing', 'extra', 'different', 'unsettled', 'repaired', 'as of'], rows);
     const remarks = streams.flatMap((s) => s.notes.map((note) => `${output.colours.yellow('warning')} ${s.stream}: ${note}`));
-    const differs = streams.some((s) => s.remaining > 0 && s.named);
-    return [table, ...remarks, ...(differs ? ['The keys that differ are in tidemark.difference at the destination; --repair copies them again.'] : [])].join('\n');
+    const left = streams.filter((s) => s.named).reduce((sum, s) => sum + s.remaining, 0);
+    const keys = repair ? `${left.toLocaleString('en-US')} keys still differ; they are in tidemark.difference at the destination.` : 'The keys that differ are in tidemark.difference at the destination; --repair copies them again.';
+    return [table, ...remarks, ...(left > 0 ? [keys] : [])].join('\n');
   });
 }

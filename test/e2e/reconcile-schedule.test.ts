@@ -88,6 +88,16 @@ describeWith({ postgres: true, temporal: true }, 'scheduled reconcile', () => {
     expect(await left()).toBe('0');
   });
 
+  test('outside the read window a scheduled comparison is skipped, and a person who asks is told', async () => {
+    // Two hours from now on a clock of the time zone, for an hour: closed now.
+    const clock = (hours: number) => new Intl.DateTimeFormat('en-GB', { timeZone: 'Africa/Dar_es_Salaam', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(Date.now() + hours * 3_600_000);
+    tidemark.configure(file(`reconcile: { every: 2s }\n    read_window: "${clock(2)}-${clock(3)}"`));
+    await tidemark.apply();
+    await waitFor('a skipped comparison', async () => ((await comparisons()).some(({ status, trigger }) => status === 'skipped' && trigger === 'schedule') ? true : null));
+    const { code, json } = await tidemark.run('reconcile', 'bank', 'account', '--json');
+    expect({ code, json }).toMatchObject({ code: 1, json: { ok: false, error: { code: 'source.outside_read_window' } } });
+  });
+
   test('it goes with its setting, and with its source', async () => {
     tidemark.configure(file(''));
     expect(await changes()).toContainEqual(expect.objectContaining({ action: 'remove_schedule', detail: 'reconcile was every 2s' }));
