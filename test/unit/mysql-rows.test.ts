@@ -47,7 +47,7 @@ test('each value before and after each other, and alone', () => {
   for (const [first, value, text] of PAIRS) expect(encoded([first], [[value]])).toBe(`${text}\n`);
   for (const [first, a, x] of PAIRS) {
     for (const [second, b, y] of PAIRS) {
-      for (const [third, c, z] of PAIRS.slice(0, 9)) {
+      for (const [third, c, z] of [PAIRS[0]!, PAIRS[3]!, PAIRS[4]!, PAIRS[7]!]) {
         const row = [a, b, c];
         expect(encoded([first, second, third], [row, row])).toBe(`${x}\t${y}\t${z}\n`.repeat(2));
         expect(encoded([first, second, third], [row], { marks: true })).toBe(`${x}\t${y}\t${z}\t\\N\t\\N\n`);
