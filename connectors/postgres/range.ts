@@ -25,7 +25,8 @@ export interface PastRun {
  * before a run's successor's `since` was complete when that run read, so the run whose window it falls in decides.
  */
 export function passedOver(order: OrderedColumn, scannedSince: bigint, runs: readonly PastRun[]): string {
-  if (runs.length === 0) return 'false';
+  // Of runs without a bound nothing was passed over; and a CASE of nothing but NULL is text, which no cursor compares with.
+  if (runs.every(({ low }) => low === null)) return 'false';
   const lows = runs.map(({ since, low }) => `WHEN age(xmin) <= (SELECT age('${xid(BigInt(since))}'::xid)) THEN ${low === null ? 'NULL' : literal(order, low)}`);
   return `(${newRows(scannedSince, [])} AND ${order.sql} < CASE ${lows.join(' ')} END)`;
 }
