@@ -33,7 +33,7 @@ export async function applyPlan(plan: Plan, destination: Destination, client: Cl
   for (const source of plan.removed) {
     // First the schedule: what is interrupted here is still in the catalog, and planned again.
     await removeSchedules(client, source);
-    await destination.session('removing a source', (session) => removeSource(session, source));
+    await destination.transaction('removing a source', (session) => removeSource(session, source));
   }
   await destination.transaction('applying webhooks', async (session) => {
     for (const webhook of plan.webhooks ?? []) await webhook.make?.(session);

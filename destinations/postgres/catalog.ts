@@ -1,6 +1,7 @@
 import { TidemarkError, type ErrorInfo } from '../../schemas/errors.ts';
 import type { ReadWindow } from '../../schemas/read-window.ts';
 import type { SourceSettings, StreamSettings } from '../../schemas/settings.ts';
+import { forgetMisses } from './freshness.ts';
 import type { Session } from './session.ts';
 
 /** A source as applied, with the states a person set. */
@@ -79,7 +80,9 @@ export async function saveSource(session: Session, settings: SourceSettings, has
      on conflict (id) do update set settings = excluded.settings, settings_hash = excluded.settings_hash, applied_at = clock_timestamp()`,
     [settings.id, JSON.stringify(settings), hash],
   );
-  await session.query('delete from tidemark.stream where source = $1 and not stream = any($2)', [settings.id, settings.streams.map((stream) => stream.name)]);
+  const names = settings.streams.map((stream) => stream.name);
+  await forgetMisses(session, settings.id, names);
+  await session.query('delete from tidemark.stream where source = $1 and not stream = any($2)', [settings.id, names]);
   for (const [ordinal, stream] of settings.streams.entries()) {
     await session.query(
       `insert into tidemark.stream (source, stream, ordinal, target, settings) values ($1, $2, $3, $4, $5)
@@ -106,6 +109,7 @@ async function forgetConnectionTrouble(session: Session, { id, connection, fallb
 }
 
 export async function removeSource(session: Session, id: string): Promise<void> {
+  await forgetMisses(session, id, []);
   await session.query('delete from tidemark.source where id = $1', [id]);
 }
 

@@ -1,6 +1,7 @@
 /** Streams with a freshness objective, and which of them miss it. */
 import type { ErrorInfo } from '../../schemas/errors.ts';
 import type { StreamStatus } from '../../schemas/run.ts';
+import { emitEvent } from './events.ts';
 import type { Session } from './session.ts';
 
 /** What is known of a stream that is watched, or was. Times are seconds since the epoch by the destination's clock, `asOf` by the source's. */
@@ -67,6 +68,19 @@ export async function listWatched(session: Session): Promise<{ readonly now: num
 export async function noteMissed(session: Session, { source, stream }: Pick<WatchedStream, 'source' | 'stream'>, since: number, reason: string): Promise<boolean> {
   const { rowCount } = await session.query('insert into tidemark.freshness (source, stream, since, reason) values ($1, $2, to_timestamp($3), $4) on conflict do nothing', [source, stream, since, reason]);
   return rowCount === 1;
+}
+
+/** Ends the misses of streams that leave the catalog: of all of a source but `kept`. Whoever was told of one is told that nobody watches it any more. */
+export async function forgetMisses(session: Session, source: string, kept: readonly string[]): Promise<void> {
+  const { rows } = await session.query<{ stream: string; missed: number; objective: number | null }>(
+    `with left_over as (delete from tidemark.freshness where source = $1 and not stream = any($2) returning stream, since)
+     select l.stream, round(${epoch('clock_timestamp() - l.since')}::numeric, 3)::float8 as missed, (s.settings->>'freshnessSeconds')::float8 as objective
+     from left_over l left join tidemark.stream s on s.source = $1 and s.stream = l.stream`,
+    [source, kept],
+  );
+  for (const { stream, missed, objective } of rows) {
+    await emitEvent(session, { type: 'FreshnessRestored', source, stream, data: { objectiveSeconds: objective, missedSeconds: missed, reason: 'not_watched' } });
+  }
 }
 
 /** Takes a noted miss back; false where there was none. */

@@ -1,4 +1,5 @@
 /** Freshness objectives: noticed by Tidemark's own clock, once for each miss, whatever keeps a stream from being fresh. */
+import { readFileSync } from 'node:fs';
 import { describeWith } from '../support/describe-with.ts';
 import { waitFor } from '../support/processes.ts';
 import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
@@ -46,6 +47,23 @@ sources:${source('idle', bank, '3s', 'A')}${source('hung', bank, '3s', 'A')}${so
     const events = await tells('idle', 3);
     expect(events.slice(0, 3).map(({ type }) => type)).toEqual(['FreshnessMissed', 'FreshnessRestored', 'FreshnessMissed']);
     expect(events[1]!.data).toMatchObject({ reason: 'fresh', missedSeconds: expect.any(Number) });
+  });
+
+  test('a stream that leaves the catalog ends its miss, and so does its source', async () => {
+    const missed = async (id: string) => target.value(`SELECT count(*) FROM tidemark.freshness WHERE source = '${id}'`);
+    const kept = readFileSync(tidemark.configFile, 'utf8');
+    tidemark.configure(`${kept}${source('leaves', bank, '1s', 'A')}`.replace('changed, freshness: 1s }]', 'changed, freshness: 1s }, { table: account, target: leaves.second, cursor: changed, freshness: 1s }]').replace('{ table: account, target', '{ table: public.account, target'));
+    await tidemark.apply();
+    await waitFor('both misses', async () => ((await missed('leaves')) === '2' ? true : null));
+    tidemark.configure(`${kept}${source('leaves', bank, '1s', 'A')}`);
+    await tidemark.apply();
+    expect(await target.value("SELECT count(*) FROM tidemark.freshness WHERE source = 'leaves' AND stream = 'public.account'")).toBe('0');
+    tidemark.configure(kept);
+    const { changes } = await tidemark.must('plan', '--json');
+    await tidemark.must('apply', '--yes', '--json', ...(changes ?? []).filter(({ destructive }) => destructive).flatMap(({ id }) => ['--approve', id]));
+    expect(await missed('leaves')).toBe('0');
+    const last = await target.query("SELECT DISTINCT ON (stream) stream, type FROM tidemark.event WHERE source = 'leaves' AND type LIKE 'Freshness%' ORDER BY stream, id DESC");
+    expect(last).toEqual(['account', 'public.account'].map((stream) => ({ stream, type: 'FreshnessRestored' })));
   });
 
   test('a run that hangs', async () => {
