@@ -4,23 +4,17 @@
  * prints and all of Temporal's histories; of PostgreSQL and of Derby by IBM's driver. The key comes from a file, and is replaced by another.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createDerby, type DerbyDatabase } from '../support/derby.ts';
 import { describeWith } from '../support/describe-with.ts';
+import { filesWith } from '../support/files-with.ts';
 import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { scratchFolder } from '../support/shared-server.ts';
 import { exportHistory, listWorkflows } from '../support/temporal.ts';
 import { Tidemark, streamOf } from '../support/tidemark.ts';
 
 const CLEAR = /CLEAR/;
-
-function filesWith(folder: string, text: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true, encoding: 'utf8' })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => readFileSync(file).includes(text));
-}
 
 /** A history with its payloads decoded. */
 function decoded(text: string): string {

@@ -3,9 +3,9 @@
  * of the destination's data directory, WAL included: of good rows, of rows that the connector, a type or the target refused, and of masked keys.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describeWith } from '../support/describe-with.ts';
+import { filesWith } from '../support/files-with.ts';
 import { createMariadb } from '../support/mariadb.ts';
 import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { Tidemark, streamOf } from '../support/tidemark.ts';
@@ -32,13 +32,6 @@ sources:
     connection: ${mariadb}
     streams: [{ table: refused, cursor: changed, mask: { nida: { hmac: national-id }, born: date_year } }]
 `;
-
-function filesWith(folder: string, text: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true, encoding: 'utf8' })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((file) => readFileSync(file).includes(text));
-}
 
 describeWith({ postgres: true, mariadb: true, temporal: true }, 'masks', () => {
   let source: PostgresDatabase;

@@ -4,8 +4,8 @@
  * errors); then everything that Tidemark and Temporal wrote is searched for the marker and the passwords in all their spellings.
  */
 import { readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { describeWith } from '../support/describe-with.ts';
+import { everyFile } from '../support/files-with.ts';
 import { createMariadb } from '../support/mariadb.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -52,12 +52,6 @@ async function breakTarget(target: PostgresDatabase): Promise<void> {
   await target.query("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one: %', NEW.v; END $$");
   await target.query('CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON canary.triggered FOR EACH ROW EXECUTE FUNCTION refuse()');
   await target.query('ALTER TABLE canary.retyped ALTER COLUMN v TYPE integer USING 0');
-}
-
-function everyFile(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true, encoding: 'utf8' })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 describeWith({ postgres: true, mariadb: true, temporal: true }, 'nothing leaks', () => {
