@@ -22,7 +22,7 @@ import { planWebhooks } from './webhooks.ts';
 /** Sources that are inspected at once: a fleet with silent hosts is planned in one connection time-out or few, not in one for each. */
 const INSPECTED_AT_ONCE = 128;
 /** Of those whose driver needs a process of its own. */
-const PROCESSES_AT_ONCE = 24;
+const PROCESSES_AT_ONCE = 8;
 /** A host that is up takes a connection within a round trip or two; a lost first packet is sent again after a second. */
 const REACHABLE_WITHIN_MS = 1_200;
 /** A name service that is up answers within a round trip or two; resolvers ask again after five seconds only. */
