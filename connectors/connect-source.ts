@@ -16,6 +16,8 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
   /** Given up so soon where no connection to the port is made at all: most of a silent fleet costs no more than this. */
   readonly reach?: ReachOptions;
+  /** Waited for between the answer of the host and the opening of the session. */
+  readonly whenReached?: () => Promise<void>;
 }
 
 /** Opens a session on a source with its settings as applied; `${…}` references take the variables' values at this moment. The caller closes it. */
@@ -29,6 +31,7 @@ export async function connectSource(settings: SourceSettings, options: ConnectOp
   const connector = await manifest.load();
   const unreachable = await reached;
   if (unreachable !== null) throw unreachable;
+  await options.whenReached?.();
   return connector.connect(connection, {
     applicationName: `tidemark ${settings.id}`,
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,

@@ -7,6 +7,7 @@ import type { Destination } from '../destinations/postgres/destination.ts';
 import { formatTableName } from '../destinations/postgres/identifiers.ts';
 import { targetOf } from '../pipeline/stream-plan.ts';
 import { reviewStream } from '../pipeline/stream-review.ts';
+import { Places } from '../runtime/places.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
 import type { Settings, SourceSettings } from '../schemas/settings.ts';
@@ -21,7 +22,7 @@ import { planWebhooks } from './webhooks.ts';
 
 /** Sources that are inspected at once: a fleet with silent hosts is planned in one connection time-out or few, not in one for each. */
 const INSPECTED_AT_ONCE = 128;
-/** Of those whose driver needs a process of its own. */
+/** Of those that are reached and whose driver needs a process of its own, which takes its share of processor and memory. */
 const PROCESSES_AT_ONCE = 8;
 /** A host that is up takes a connection within a round trip or two; a lost first packet is sent again after a second. */
 const REACHABLE_WITHIN_MS = 1_200;
@@ -64,13 +65,14 @@ export interface PlanOptions {
 
 interface Inspection extends PlanOptions {
   readonly names: NameService;
+  readonly processes: Places;
 }
 
 /** Compares the file with the catalog, the sources' tables and the destination's. Changes nothing. */
 export async function makePlan(settings: Settings, destination: Destination | null, options: PlanOptions): Promise<Plan> {
   const names = new NameService(options.variables);
   try {
-    return await compare(settings, destination, { ...options, names });
+    return await compare(settings, destination, { ...options, names, processes: new Places(PROCESSES_AT_ONCE) });
   } finally {
     names.close();
   }
@@ -78,13 +80,8 @@ export async function makePlan(settings: Settings, destination: Destination | nu
 
 async function compare(settings: Settings, destination: Destination | null, options: Inspection): Promise<Plan> {
   const known = destination === null ? [] : await destination.session('reading the catalog', listSources);
-  const sources: SourcePlan[] = [];
-  const entries = await Promise.all([...settings.sources.entries()].map(async ([index, source]) => ({ index, source, apart: (await findManifest(source.kind)).capabilities.ownQueue })));
-  const lanes = (queue: typeof entries, atOnce: number) =>
-    Array.from({ length: Math.min(atOnce, queue.length) }, async () => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) sources[next.index] = await planSource(next.source, known, destination, options);
-    });
-  await Promise.all([...lanes(entries.filter(({ apart }) => !apart), INSPECTED_AT_ONCE), ...lanes(entries.filter(({ apart }) => apart), PROCESSES_AT_ONCE)]);
+  const inspections = new Places(INSPECTED_AT_ONCE);
+  const sources = await Promise.all(settings.sources.map((source) => inspections.run(() => planSource(source, known, destination, options))));
   const named = new Set(settings.sources.map((source) => source.id));
   const webhooks = await (destination === null ? planWebhooks(null, settings.events?.webhooks ?? []) : destination.session('reading the catalog', (session) => planWebhooks(session, settings.events?.webhooks ?? [])));
   return { sources, webhooks, removed: known.map((source) => source.settings.id).filter((id) => !named.has(id)) };
@@ -112,7 +109,7 @@ async function planSource(settings: SourceSettings, known: readonly CatalogSourc
     const inspected = destination === null || 'failure' in opened ? notInspected(settings, targets, 'failure' in opened ? opened.failure : 'offline') : await inspectStreams(settings, targets, opened.session, destination, rebuilt);
     return { settings, hash, ...inspected, warnings: [...objectiveWarnings(settings), ...inspected.warnings], changes: [...changes, ...destruction, ...inspected.changes] };
   } finally {
-    await opening?.then((opened) => ('session' in opened ? opened.session.close() : undefined), () => undefined);
+    await opening?.then((opened) => ('session' in opened ? opened.close() : undefined), () => undefined);
   }
 }
 
@@ -155,13 +152,18 @@ function notInspected(settings: SourceSettings, targets: readonly string[], why:
   return { targets, changes: [], problems: [], warnings: settings.streams.map((stream) => ({ source: settings.id, stream: stream.name, message: `not inspected: ${why}` })) };
 }
 
-type Opened = { readonly session: SourceSession } | { readonly failure: string };
+type Opened = { readonly session: SourceSession; close(): Promise<void> } | { readonly failure: string };
 
 async function openSource(settings: SourceSettings, options: Inspection): Promise<Opened> {
   const reach = { nameWithinMs: NAMED_WITHIN_MS, withinMs: REACHABLE_WITHIN_MS, names: options.names };
+  const { ownQueue } = (await findManifest(settings.kind)).capabilities;
+  let leave = (): void => undefined;
+  const whenReached = async (): Promise<void> => void (leave = ownQueue ? await options.processes.take() : leave);
   try {
-    return { session: await connectSource(settings, { ...options, onSecret: registerSecret, connectTimeoutMs: CONNECT_TIMEOUT_MS, reach }) };
+    const session = await connectSource(settings, { ...options, onSecret: registerSecret, connectTimeoutMs: CONNECT_TIMEOUT_MS, reach, whenReached });
+    return { session, close: () => session.close().finally(leave) };
   } catch (error) {
+    leave();
     if (!(error instanceof TidemarkError)) throw error;
     return { failure: `${error.code}. ${error.message}` };
   }
