@@ -26,23 +26,30 @@ export interface StreamChange {
 
 /** Changes that hold the stream's settings back until they are approved, and those of its retention. Empty for a stream without rows. */
 export async function planDestruction(session: Session, change: StreamChange): Promise<Change[]> {
-  const { rows } = await session.query<{ loaded: boolean; key: readonly string[] | null }>(
-    `select exists (select from tidemark.watermark where source = $1 and stream = $2) as loaded, (select plan->'read'->'key' from tidemark.stream where source = $1 and stream = $2) as key`,
+  const { rows } = await session.query<{ loaded: boolean; read: LoadedBy | null }>(
+    `select exists (select from tidemark.watermark where source = $1 and stream = $2) as loaded, (select plan->'read' from tidemark.stream where source = $1 and stream = $2) as read`,
     [change.source, change.now.name],
   );
-  const { loaded, key } = rows[0]!;
+  const { loaded, read } = rows[0]!;
   if (!loaded) return [];
-  const rebuild = rebuildOf(change, key);
+  const rebuild = rebuildOf(change, read);
   const retention = await retentionChange(session, change);
   return [...(rebuild === null ? [] : [rebuild]), ...(retention === null ? [] : [retention])];
 }
 
-function rebuildOf({ source, before, now, target }: StreamChange, key: readonly string[] | null): Change | null {
+/** What rows were loaded by, under the source's names. */
+interface LoadedBy {
+  readonly key: readonly string[];
+  readonly columns: readonly string[];
+}
+
+function rebuildOf({ source, before, now, target }: StreamChange, read: LoadedBy | null): Change | null {
   if (before === undefined) return null;
   const was = before.settings;
   const reasons = [
     was.target !== now.target && before.target !== target ? `target ${before.target} → ${target}; ${before.target} stays as it is` : null,
-    keyChange(was, now, key),
+    keyChange(was, now, read?.key ?? null),
+    columnsChange(was, now, read?.columns ?? []),
     was.mode !== now.mode && now.mode === 'replace' ? `mode ${was.mode} → replace` : null,
     maskChange(was, now),
   ].filter((reason) => reason !== null);
@@ -65,6 +72,15 @@ function keyChange(was: StreamSettings, now: StreamSettings, used: readonly stri
   const folded = (key: readonly string[] | null) => key?.map((name) => name.toLowerCase()).sort() ?? null;
   if (now.key !== null && isDeepStrictEqual(folded(before), folded(now.key))) return null;
   return `key ${before === null ? 'as found' : `(${before.join(', ')})`} → ${now.key === null ? 'as found' : `(${now.key.join(', ')})`}`;
+}
+
+/** Columns that were loaded and are not to be read any more. */
+function columnsChange(was: StreamSettings, now: StreamSettings, loaded: readonly string[]): string | null {
+  if (isDeepStrictEqual([was.include, was.exclude], [now.include, now.exclude])) return null;
+  const names = (written: readonly string[], column: string) => written.some((name) => name.toLowerCase() === column.toLowerCase());
+  const all = now.include.length === 0 || now.include.includes('*');
+  const left = loaded.filter((column) => (!all && !names(now.include, column)) || names(now.exclude, column));
+  return left.length === 0 ? null : `columns ${left.join(', ')} are not read any more, and their values go`;
 }
 
 function maskChange(was: StreamSettings, now: StreamSettings): string | null {

@@ -57,6 +57,8 @@ export async function reviewStream(session: Session, request: ReviewRequest): Pr
   const rekeyed = known !== null && isRekeyed(request.settings, known, plan);
   const narrowed = changed.filter((column) => !column.widens);
   const gone = drift.dropped.filter(({ targetName }) => known?.loaded.includes(targetName));
+  // Of columns that are at the source and not read any more nothing new arrives: what the target holds of them would grow stale.
+  const left = (known?.loaded ?? []).filter((name) => !plan.columns.some((column) => column.name === name) && table.columns.some(({ targetName }) => targetName === name));
   const target = await reviewTarget(session, plan, {
     rebuild: full || plan.strategy === 'rebuild',
     full,
@@ -64,7 +66,7 @@ export async function reviewStream(session: Session, request: ReviewRequest): Pr
     narrowed: narrowed.map(({ to }) => to.targetName),
     rekeyed,
     loaded: known?.loaded ?? [],
-    retired: [...(known?.retired.map((column) => column.name) ?? []), ...gone.map(({ targetName }) => targetName)],
+    retired: [...(known?.retired.map((column) => column.name) ?? []), ...gone.map(({ targetName }) => targetName), ...left],
   });
   const fingerprint = shapeFingerprint(table);
   const told: Drift = { ...drift, added: drift.added.filter(read), dropped: gone, changed };
@@ -127,8 +129,10 @@ function newsOf(plan: StreamPlan, drift: Drift, settings: StreamSettings): Reado
 }
 
 function retiredNotes(plan: StreamPlan, settings: StreamSettings): string[] {
-  if (settings.drift === 'ignore') return [];
-  return (plan.retired ?? []).map((column) => `column ${column.name} is gone at the source: it stays in the target and is filled with NULL`);
+  const isThere = ({ name }: { readonly name: string }) => plan.read.table.columns.some(({ targetName }) => targetName === name);
+  return (plan.retired ?? [])
+    .filter((column) => settings.drift !== 'ignore' || isThere(column))
+    .map((column) => `column ${column.name} is ${isThere(column) ? 'not read any more' : 'gone at the source'}: it stays in the target and is filled with NULL`);
 }
 
 function acceptanceOf(plan: StreamPlan, refusal: TidemarkError, what: string, fingerprint: string, destructive: boolean): TargetChange {

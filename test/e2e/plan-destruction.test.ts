@@ -103,3 +103,45 @@ describeWith({ postgres: true, temporal: true }, 'a plan that rewrites targets',
     expect(await target.value(`SELECT count(*) FROM tidemark.generation WHERE stream = '${table}' AND state = 'current'`)).toBe('1');
   });
 });
+
+describeWith({ postgres: true, temporal: true }, 'columns that are not read any more', () => {
+  let source: PostgresDatabase;
+  let target: PostgresDatabase;
+  let tidemark: Tidemark;
+  const values = (table: string) => target.value(`SELECT count(v) FROM shop.${table}`);
+  const planned = async () => JSON.parse((await tidemark.run('plan', '--json')).stdout) as Plan;
+
+  beforeAll(async () => {
+    [source, target] = [await createDatabase('shop'), await createDatabase('target')];
+    for (const table of ['excluded', 'included', 'dropped', 'noticed']) {
+      await source.query(`CREATE TABLE ${table} (id int PRIMARY KEY, v text, w text, updated_at timestamptz NOT NULL DEFAULT now()); INSERT INTO ${table} SELECT n, 'v' || n, 'w' || n FROM generate_series(1, 50) n`);
+    }
+    tidemark = await Tidemark.start(configuration(source, ['{ table: excluded }', '{ table: included }', '{ table: dropped }', '{ table: noticed }']), { ...source.secrets, DESTINATION_URL: target.url });
+    await tidemark.apply();
+    await tidemark.syncAll();
+  });
+
+  test('their values go, once that is approved, and not before', async () => {
+    tidemark.configure(configuration(source, ['{ table: excluded, columns: { exclude: [v] } }', '{ table: included, columns: { include: [id, w, updated_at] } }', '{ table: dropped, mask: { v: drop } }', '{ table: noticed, columns: { include: [id, v, w, updated_at] } }']));
+    const rebuilds = (await planned()).changes.filter(({ action }) => action === 'rebuild_target');
+    expect(rebuilds.map(({ object, destructive, detail }) => [object, destructive, detail.split(':')[0]])).toEqual([
+      ['shop.excluded', true, 'columns v are not read any more, and their values go'],
+      ['shop.included', true, 'columns v are not read any more, and their values go'],
+      ['shop.dropped', true, 'masks'],
+    ]);
+    expect((await tidemark.run('apply', '--yes', '--json')).code).toBe(1);
+    await tidemark.syncAll();
+    for (const table of ['excluded', 'included', 'dropped']) expect([table, await values(table)]).toEqual([table, '50']);
+    await tidemark.must('apply', '--yes', '--json', '--approve', ...rebuilds.map(({ id }) => id));
+    const results = await tidemark.syncAll();
+    for (const table of ['excluded', 'included', 'dropped']) expect([streamOf(results, table).status, await values(table), await target.value(`SELECT count(w) FROM shop.${table}`)]).toEqual(['completed', '0', '50']);
+    expect(await values('noticed')).toBe('50');
+    expect((await planned()).changes).toEqual([]);
+  });
+
+  test('rows that change later have none, and none is made up', async () => {
+    await source.query("UPDATE excluded SET w = 'new', v = 'unseen', updated_at = clock_timestamp() WHERE id = 3");
+    expect(streamOf(await tidemark.syncAll(), 'excluded')).toMatchObject({ status: 'completed', written: 1 });
+    expect(await target.query("SELECT w, v FROM shop.excluded WHERE id = 3")).toEqual([{ w: 'new', v: null }]);
+  });
+});
