@@ -1,5 +1,5 @@
 import { forgetBatches } from '../destinations/postgres/batch.ts';
-import { chosenOf, listStreams, requireSource } from '../destinations/postgres/catalog.ts';
+import { chosenOf, requireSourceStreams } from '../destinations/postgres/catalog.ts';
 import { listResults, saveResult } from '../destinations/postgres/difference.ts';
 import { askForRepair, beginReconcile, emitDifferences, endReconcile } from '../destinations/postgres/reconcile-runs.ts';
 import { compareStream, type FirstLook } from '../pipeline/reconcile/compare.ts';
@@ -25,7 +25,7 @@ export function createReconcileActivities({ engine, queueOf }: ReconcileActivity
     /** Chooses the streams and writes down that they are being compared. */
     async openReconcile(request: ReconcileOpenRequest): Promise<ReconcileOpen> {
       return asActivity(async () => {
-        const [source, streams] = await engine.destination.session('reading the catalog', async (session) => [await requireSource(session, request.source), await listStreams(session, request.source)] as const);
+        const { source, streams } = await engine.destination.session('reading the catalog', (session) => requireSourceStreams(session, request.source));
         const scheduled = request.trigger === 'schedule';
         const wanted = chosenOf(streams, request.source, request.streams).filter(({ settings }) => settings.enabled && (!scheduled || settings.reconcile !== false));
         // As a scheduled sync does: what may not be read at this hour waits for the next time. A person who asks is told.

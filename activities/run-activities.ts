@@ -8,7 +8,7 @@ import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, li
 import { WaitingRuns } from '../destinations/postgres/waiting-runs.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
-import type { RunScope, StreamStatus } from '../schemas/run.ts';
+import { isDone, type RunScope, type StreamStatus } from '../schemas/run.ts';
 import type { CheckedSource, CheckRequest, RunRef, RunRequest, RunSummary, Turn } from './messages.ts';
 import { asActivity } from './activity-context.ts';
 import { checkSource, chosenStreams } from './check-source.ts';
@@ -99,7 +99,7 @@ export function createRunActivities(deps: RunActivityDeps) {
       return asActivity(() =>
         engine.destination.transaction('ending a run', async (session) => {
           const streams = await listStreamResults(session, request.runId);
-          const status = request.status ?? (streams.every((stream) => stream.status === 'completed' || stream.status === 'disabled') ? 'completed' : 'failed');
+          const status = request.status ?? (streams.every(isDone) ? 'completed' : 'failed');
           await endRun(session, request.runId, status, request.polls);
           await forgetBatches(session, request.runId);
           return { runId: request.runId, source: request.source, status, streams: streams.map(countsOnly) };

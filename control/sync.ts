@@ -4,7 +4,7 @@ import type { Destination } from '../destinations/postgres/destination.ts';
 import { findRun, listStreamResults } from '../destinations/postgres/runs.ts';
 import { ApplicationFailure, WorkflowFailedError } from '../runtime/temporal-library.ts';
 import { ERROR_CODES, TidemarkError, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
-import type { StreamResult } from '../schemas/run.ts';
+import { isDone, type StreamResult } from '../schemas/run.ts';
 import type { SyncInput } from '../schemas/sync-input.ts';
 import { MAIN_QUEUE } from './schedules.ts';
 
@@ -45,11 +45,9 @@ export async function finishSync(client: Client, destination: Destination, start
   const runId = await endOf(handle, started.runId);
   const { results, run } = await destination.session('reading results', async (session) => ({ results: await listStreamResults(session, runId), run: await findRun(session, runId) }));
   // A stream that had not begun has no result: a run is done when it says so itself.
-  if (run?.status !== 'completed' && results.every(({ status }) => DONE.includes(status))) throw new TidemarkError('run.incomplete', `The run of ${started.source} was ended from outside before it was done.`, { hint: 'The next sync goes on from the watermark.' });
+  if (run?.status !== 'completed' && results.every(isDone)) throw new TidemarkError('run.incomplete', `The run of ${started.source} was ended from outside before it was done.`, { hint: 'The next sync goes on from the watermark.' });
   return results.map((result) => (result.status === 'running' ? { ...result, status: 'skipped', error: CUT_OFF } : result));
 }
-
-const DONE: readonly string[] = ['completed', 'disabled'];
 
 /** The run is over and this stream's row of it still open: its workflow had no chance to write an end. */
 const CUT_OFF: ErrorInfo = { code: 'batch.cancelled', message: 'The run was ended from outside before this stream was done.', hint: 'The next sync goes on from the watermark.' };

@@ -3,6 +3,11 @@ import type { ErrorInfo } from './errors.ts';
 /** How a stream stands, as `status` and `sync` print it. */
 export type StreamStatus = 'completed' | 'running' | 'paused' | 'parked' | 'skipped' | 'history_lost' | 'disabled';
 
+/** Nothing is left to do for the stream in its run. */
+export function isDone({ status }: { readonly status: string }): boolean {
+  return status === 'completed' || status === 'disabled';
+}
+
 /** Who asked for a run. A `window` covers polls every few seconds; `schedule` is one poll of an interval or a cron expression. */
 export type Trigger = 'manual' | 'schedule' | 'window';
 

@@ -19,7 +19,7 @@ import {
 import type { Activities } from '../activities/activities.ts';
 import type { CheckedSource, CheckRequest, RunSummary } from '../activities/messages.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
-import type { RunScope } from '../schemas/run.ts';
+import { isDone, type RunScope } from '../schemas/run.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
 import { BOOKKEEPING, POLL, POLL_SYNC, QUESTION, STREAMS_IN_FLIGHT, TURN, TURN_LATER } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
@@ -229,7 +229,7 @@ function summaryTable(summary: RunSummary): string {
 }
 
 function notCompleted(summary: RunSummary): ErrorInfo {
-  const open = summary.streams.filter((stream) => stream.status !== 'completed' && stream.status !== 'disabled');
+  const open = summary.streams.filter((stream) => !isDone(stream));
   const named = open.slice(0, 5).map((stream) => `${stream.stream} ${stream.status}${stream.error === null ? '' : ` (${stream.error.code})`}`);
   return { code: 'run.failed', message: `${open.length} of ${summary.streams.length} streams did not complete: ${named.join(', ')}.`, hint: `tidemark status ${summary.source} has each one's reason and next step.` };
 }

@@ -1,7 +1,7 @@
 import type { Destination } from '../../control/run-progress.ts';
 import type { StartedSync } from '../../control/sync.ts';
 import type { TemporalConnection } from '../../runtime/temporal-client.ts';
-import type { StreamResult } from '../../schemas/run.ts';
+import { isDone, type StreamResult } from '../../schemas/run.ts';
 import type { CliContext, Register } from '../context.ts';
 import { placeOf } from '../place.ts';
 
@@ -70,7 +70,7 @@ async function printDetached(context: CliContext, started: readonly StartedSync[
 
 async function printResults(context: CliContext, streams: readonly StreamResult[], seconds: number, more: object): Promise<void> {
   const { output } = context;
-  const ok = streams.every((stream) => stream.status === 'completed' || stream.status === 'disabled');
+  const ok = streams.every(isDone);
   if (!ok) context.exitWith(1);
   await output.result({ ok, seconds: Math.round(seconds * 1_000) / 1_000, streams, ...more }, async () => {
     const rows = streams.map((s) => [s.source, s.stream, s.status, ...[s.batches, s.read, s.written, s.unchanged, s.rejected, s.deleted].map((n) => n.toLocaleString('en-US')), s.seconds.toFixed(1), s.watermark.to ?? '']);

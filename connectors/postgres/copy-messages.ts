@@ -25,6 +25,15 @@ interface CopyOutEvents {
   readonly error: [error: unknown];
 }
 
+/** Messages of rows that lie side by side in a chunk, after `rest` bytes of one that began before it. */
+interface Run {
+  readonly from: number;
+  readonly rest: number;
+  headers: number;
+  /** Where the last of them begins. */
+  last: number;
+}
+
 /** `COPY … TO STDOUT`, for the driver's `query`. Paused until {@link resume}. */
 export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submittable {
   /** From the command tag: known when the statement after this one is answered. */
@@ -86,32 +95,34 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
   #take(chunk: Buffer): void {
     this.#head = null;
     const rest = Math.min(this.#missing, chunk.length);
-    /** The messages of rows that lie side by side, and what is left of the one before them. */
-    const run = { from: this.#code === COPY_DATA ? 0 : rest, rest: this.#code === COPY_DATA ? rest : 0 };
+    let run: Run = this.#code === COPY_DATA ? { from: 0, rest, headers: 0, last: 0 } : { from: rest, rest: 0, headers: 0, last: 0 };
     let at = rest;
     while (chunk.length - at >= HEADER_BYTES) {
       const code = chunk[at]!;
       const end = at + 1 + chunk.readUInt32BE(at + 1);
-      if (code !== COPY_DATA) {
-        this.#give(chunk, run.from, run.rest, at);
+      if (code === COPY_DATA) {
+        run.headers += 1;
+        run.last = at;
+      } else {
+        this.#give(chunk, run, at);
         if (code === ERROR_RESPONSE) return this.#handBack(chunk.subarray(at));
         if (code === COPY_DONE) return this.#finish(chunk.subarray(end));
-        Object.assign(run, { from: end, rest: 0 });
+        run = { from: end, rest: 0, headers: 0, last: 0 };
       }
       this.#code = code;
       at = end;
     }
     this.#missing = at > rest ? Math.max(0, at - chunk.length) : this.#missing - rest;
     if (at < chunk.length) this.#head = chunk.subarray(at);
-    this.#give(chunk, run.from, run.rest, Math.min(at, chunk.length));
+    this.#give(chunk, run, at);
   }
 
-  /** Passes messages of rows on: `rest` bytes of an earlier one, and those from there to `to`, of which the last may be cut. */
-  #give(chunk: Buffer, from: number, rest: number, to: number): void {
+  /** Passes the messages of a run on. It ends at `end`, which may lie beyond the chunk: its last message is cut then. */
+  #give(chunk: Buffer, { from, rest, headers, last }: Run, end: number): void {
+    const to = Math.min(end, chunk.length);
     if (to <= from) return;
     if (this.#tap === null) return void this.emit('data', withoutFrames(chunk, from, rest, to));
-    const { payload, last, end } = countFrames(chunk, from + rest, to);
-    this.#tap(chunk.subarray(from, to), rest + payload);
+    this.#tap(chunk.subarray(from, to), to - from - headers * HEADER_BYTES);
     // A cut message goes as two, so that what was sent is whole at any moment, even if nothing follows.
     if (end > to) chunk.writeUInt32BE(to - last - 1, last + 1);
     if (rest > 0) this.emit('data', framed(chunk.subarray(from, from + rest)));
@@ -142,19 +153,6 @@ function framed(bytes: Buffer): Buffer {
   message.writeUInt32BE(message.length - 1, 1);
   bytes.copy(message, HEADER_BYTES);
   return message;
-}
-
-/** Bytes of rows among the messages from `from` to `to`, where the last one starts, and where it ends. */
-function countFrames(chunk: Buffer, from: number, to: number): { readonly payload: number; readonly last: number; readonly end: number } {
-  let payload = to - from;
-  let last = from;
-  let end = from;
-  while (end < to) {
-    last = end;
-    payload -= HEADER_BYTES;
-    end += 1 + chunk.readUInt32BE(end + 1);
-  }
-  return { payload, last, end };
 }
 
 function withoutFrames(chunk: Buffer, from: number, rest: number, to: number): Buffer {

@@ -22,27 +22,30 @@ export interface CatalogStream {
   readonly resumes: boolean;
 }
 
+/** Columns of a {@link CatalogSource} and of a {@link CatalogStream}. */
+const SOURCE = 'settings, settings_hash as hash, paused';
+const STREAM = 'source, stream, target, settings, paused, parked, resumes';
+
 export async function listSources(session: Session): Promise<CatalogSource[]> {
-  const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean }>('select settings, settings_hash, paused from tidemark.source order by id');
-  return rows.map((row) => ({ settings: row.settings, hash: row.settings_hash, paused: row.paused }));
+  const { rows } = await session.query<CatalogSource>(`select ${SOURCE} from tidemark.source order by id`);
+  return rows;
 }
 
 export async function findSource(session: Session, id: string): Promise<CatalogSource | null> {
-  const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean }>('select settings, settings_hash, paused from tidemark.source where id = $1', [id]);
-  const row = rows[0];
-  return row ? { settings: row.settings, hash: row.settings_hash, paused: row.paused } : null;
+  const { rows } = await session.query<CatalogSource>(`select ${SOURCE} from tidemark.source where id = $1`, [id]);
+  return rows[0] ?? null;
 }
 
 /** A source with its streams, in one question. Throws `usage.unknown_source`. */
 export async function requireSourceStreams(session: Session, id: string): Promise<{ readonly source: CatalogSource; readonly streams: CatalogStream[] }> {
-  const { rows } = await session.query<{ settings: SourceSettings; settings_hash: string; paused: boolean; streams: CatalogStream[] | null }>(
-    `select settings, settings_hash, paused, (select json_agg(t) from (select source, stream, target, settings, paused, parked, resumes from tidemark.stream where source = $1 order by ordinal) t) as streams
-     from tidemark.source where id = $1`,
+  const { rows } = await session.query<CatalogSource & { streams: CatalogStream[] | null }>(
+    `select ${SOURCE}, (select json_agg(t) from (select ${STREAM} from tidemark.stream where source = $1 order by ordinal) t) as streams from tidemark.source where id = $1`,
     [id],
   );
   const row = rows[0];
   if (row === undefined) throw unknownSource(id);
-  return { source: { settings: row.settings, hash: row.settings_hash, paused: row.paused }, streams: row.streams ?? [] };
+  const { streams, ...source } = row;
+  return { source, streams: streams ?? [] };
 }
 
 /** {@link findSource} that throws `usage.unknown_source`. */
@@ -68,7 +71,7 @@ export function unknownStream(source: string, stream: string): TidemarkError {
 }
 
 export async function listStreams(session: Session, source: string | null): Promise<CatalogStream[]> {
-  const { rows } = await session.query<CatalogStream>('select source, stream, target, settings, paused, parked, resumes from tidemark.stream where $1::text is null or source = $1 order by source, ordinal', [source]);
+  const { rows } = await session.query<CatalogStream>(`select ${STREAM} from tidemark.stream where $1::text is null or source = $1 order by source, ordinal`, [source]);
   return rows;
 }
 
