@@ -11,7 +11,7 @@ import type { KeySources, SourceSettings } from '../schemas/settings.ts';
 import { openGuarded } from './source-access.ts';
 
 /** Rows that commit together at most. */
-export const BATCH_ROWS_MAX = 1_000_000;
+export const BATCH_ROWS_MAX = 2_000_000;
 /** Rows of one part of a full build. */
 export const PART_ROWS_MAX = 2_000_000;
 

@@ -4,7 +4,7 @@ import type { StreamRead } from '../connector.ts';
 import type { PostgresClient } from './client.ts';
 import { type Mark, parsePosition, readState } from './position.ts';
 import { newRows } from './range.ts';
-import { literal, loadRelation, type Relation } from './relation.ts';
+import { literal, loadRelation, type OrderedColumn, type Relation } from './relation.ts';
 import { alwaysScanned, mayBeScanned, seesTheSame, startOf } from './run-start.ts';
 import { outsideOrder, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
 
@@ -28,8 +28,14 @@ export async function mayHaveNew(client: PostgresClient, stream: StreamRead, pos
   if (from.since === null || from.fresh.length > 0) return true;
   if (relation.order === null) return countChanged(client, relation, state.mark, from.since);
   if (from.anywhere !== null) return alwaysScanned(relation) ? exists(client, relation, from.anywhere) : true;
-  const reach = from.low === null ? 'true' : `${relation.order.sql} >= ${literal(relation.order, from.low)}`;
-  return exists(client, relation, `${newRows(from.since, [])} AND (${reach} OR ${outsideOrder(relation.order, null)})`);
+  return hasNewRows(client, relation, relation.order, from.since, from.low, state.mark.top);
+}
+
+/** New rows from `low` on or outside the order. Most are beyond the top, where an index finds them without passing the old rows of the overlap. */
+async function hasNewRows(client: PostgresClient, relation: Relation, order: OrderedColumn, since: bigint, low: string | null, top: string | null): Promise<boolean> {
+  if (top !== null && order.indexed && (await exists(client, relation, `${newRows(since, [])} AND ${order.sql} > ${literal(order, top)}`))) return true;
+  const reach = low === null ? 'true' : `${order.sql} >= ${literal(order, low)}`;
+  return exists(client, relation, `${newRows(since, [])} AND (${reach} OR ${outsideOrder(order, null)})`);
 }
 
 /** Inserts and updates show as new row versions; deletes change the count. */

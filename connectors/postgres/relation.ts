@@ -17,6 +17,8 @@ export interface OrderedColumn {
   readonly formatted: string;
   /** The type has the values infinity and -infinity. */
   readonly infinite: boolean;
+  /** An index of all rows begins with it: the highest values are found without a look at the table. */
+  readonly indexed: boolean;
 }
 
 export interface Relation extends PositionOwner {
@@ -51,7 +53,8 @@ const RELATION = `WITH RECURSIVE tree(oid) AS (SELECT c.oid FROM pg_class c JOIN
     EXISTS (SELECT FROM pg_subscription_rel s JOIN tree ON tree.oid = s.srrelid) AS subscribed
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`;
 
-const COLUMNS = `SELECT a.attname, a.attnotnull, format_type(a.atttypid, a.atttypmod) AS formatted, b.typname AS base, quote_ident(bn.nspname) || '.' || quote_ident(b.typname) AS cast_to
+const COLUMNS = `SELECT a.attname, a.attnotnull, format_type(a.atttypid, a.atttypmod) AS formatted, b.typname AS base, quote_ident(bn.nspname) || '.' || quote_ident(b.typname) AS cast_to,
+    EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam WHERE i.indrelid = a.attrelid AND i.indkey[0] = a.attnum AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree') AS indexed
   FROM pg_attribute a, LATERAL (WITH RECURSIVE d(oid, typname, typtype, typbasetype, typnamespace) AS (SELECT oid, typname, typtype, typbasetype, typnamespace FROM pg_type WHERE oid = a.atttypid
       UNION ALL SELECT p.oid, p.typname, p.typtype, p.typbasetype, p.typnamespace FROM d JOIN pg_type p ON p.oid = d.typbasetype WHERE d.typtype = 'd')
     SELECT typname, typnamespace FROM d WHERE typtype <> 'd') b JOIN pg_namespace bn ON bn.oid = b.typnamespace
@@ -124,7 +127,7 @@ function cursorColumn(columns: ReadonlyMap<string, TextRow>, name: string, versi
 
 function keyColumn(columns: ReadonlyMap<string, TextRow>, name: string): OrderedColumn {
   const row = columns.get(name);
-  return { name, sql: `t.${quoteName(name)}`, cast: row?.cast_to ?? '', base: row?.base ?? '', formatted: row?.formatted ?? '', infinite: false };
+  return { name, sql: `t.${quoteName(name)}`, cast: row?.cast_to ?? '', base: row?.base ?? '', formatted: row?.formatted ?? '', infinite: false, indexed: row?.indexed === 't' };
 }
 
 /** The target's type of a column that keeps its nature is the source's own: then both ends share the binary format. */

@@ -3,7 +3,7 @@ import { describeWith } from '../support/describe-with.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
 
-const order = { name: 'at', sql: 'at', cast: 'timestamp', base: 'timestamp', formatted: 'timestamp without time zone', infinite: true };
+const order = { name: 'at', sql: 'at', cast: 'timestamp', base: 'timestamp', formatted: 'timestamp without time zone', infinite: true, indexed: true };
 
 describeWith({ postgres: true }, 'rows that past runs passed over', () => {
   let database: PostgresDatabase;
