@@ -110,9 +110,10 @@ export interface RowRead {
   /**
    * Where the source speaks PostgreSQL's own protocol: `stream` then yields the rows in whole CopyData messages, as another PostgreSQL takes them, and
    * nobody has to take them apart. To be called before the stream is read. `tap` sees the messages as the source framed them, however they are cut on
-   * the way; `payload` is how many of their bytes are not framing.
+   * the way; `payload` is how many of their bytes are not framing. Returns what is to be called with each chunk of the stream once it was sent: its
+   * memory is used again then.
    */
-  readonly keepFrames?: (tap: (bytes: Buffer, payload: number) => void) => void;
+  readonly keepFrames?: (tap: (bytes: Buffer, payload: number) => void) => (chunk: Buffer) => void;
 }
 
 /** A range that an incremental read is about to read. */

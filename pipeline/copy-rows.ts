@@ -24,10 +24,9 @@ export interface Copied {
  */
 export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress, mask: Transform | null): Promise<Copied> {
   const meter = new Meter(onProgress);
-  const framed = mask === null && read.keepFrames !== undefined;
-  if (framed) read.keepFrames?.((bytes, payload) => meter.see(bytes, payload));
-  const into = openCopyIn(session, copyInSql, framed);
-  await pipeline([read.stream, ...(mask === null ? [] : [mask]), ...(framed ? [] : [meter.through()]), into], { signal });
+  const onSent = mask === null ? read.keepFrames?.((bytes, payload) => meter.see(bytes, payload)) : undefined;
+  const into = openCopyIn(session, copyInSql, onSent);
+  await pipeline([read.stream, ...(mask === null ? [] : [mask]), ...(onSent === undefined ? [meter.through()] : []), into], { signal });
   const left = read.rowsRead();
   if (into.rowCount !== left) {
     throw new TidemarkError('batch.equation', `The source sent ${left} rows, the destination took ${into.rowCount}; nothing was committed.`);

@@ -4,8 +4,9 @@ import pg from 'pg';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
 import type { PostgresConnection } from './connection.ts';
-import { driverSettings } from './driver-settings.ts';
+import { driverSettings, tlsOf } from './driver-settings.ts';
 import { toTidemarkError } from './errors.ts';
+import { RecycledReads } from './recycled-reads.ts';
 
 /** A result row: the server's text of each column, null for NULL. */
 export type TextRow = Readonly<Record<string, string | null>>;
@@ -51,6 +52,8 @@ export class PostgresClient {
   readonly #options: SessionOptions;
   readonly #driver: pg.Client;
   readonly #socket: Socket;
+  /** Null where the connection is encrypted: what is read there is not what the rows are made of. */
+  readonly reads: RecycledReads | null;
   #identity: ServerIdentity | null = null;
   #closed: Promise<void> | null = null;
   #cancelling: Promise<void> | null = null;
@@ -59,7 +62,8 @@ export class PostgresClient {
   private constructor(connection: PostgresConnection, options: SessionOptions) {
     this.#connection = connection;
     this.#options = options;
-    this.#socket = new Socket();
+    this.reads = tlsOf(connection) === null ? new RecycledReads() : null;
+    this.#socket = this.reads?.socket ?? new Socket();
     this.#driver = new pg.Client(driverSettings(connection, options, this.#socket));
     // An idle session that the server ends is reported by the next statement.
     this.#driver.on('error', () => undefined);

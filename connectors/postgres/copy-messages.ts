@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Connection, Submittable } from 'pg';
+import type { RecycledReads } from './recycled-reads.ts';
 
 /** A message's code and length; the length counts itself, not the code. */
 const HEADER_BYTES = 5;
@@ -39,6 +40,8 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
   /** From the command tag: known when the statement after this one is answered. */
   rowCount = 0;
   readonly #text: string;
+  /** Of the session's socket, where it has them. */
+  readonly #reads: RecycledReads | null;
   #tap: FrameTap | null = null;
   #socket: Socket | null = null;
   #paused = true;
@@ -51,14 +54,16 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
   #missing = 0;
   readonly #onData = (chunk: Buffer): void => this.#take(this.#head === null ? chunk : Buffer.concat([this.#head, chunk]));
 
-  constructor(text: string) {
+  constructor(text: string, reads: RecycledReads | null = null) {
     super();
     this.#text = text;
+    this.#reads = reads;
   }
 
-  /** Rows come as whole CopyData messages, which another server takes as they are. To be called before {@link resume}. */
-  keepFrames(tap: FrameTap): void {
+  /** Rows come as whole CopyData messages, which another server takes as they are. To be called before {@link resume}. Returns what gives the memory of each `data` back. */
+  keepFrames(tap: FrameTap): (bytes: Buffer) => void {
     this.#tap = tap;
+    return (bytes) => this.#reads?.release(bytes);
   }
 
   pause(): void {
@@ -76,7 +81,8 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
     this.#readers = socket.listeners('data') as DataListener[];
     for (const reader of this.#readers) socket.off('data', reader);
     this.#socket = socket;
-    socket.on('data', this.#onData);
+    if (this.#reads === null) socket.on('data', this.#onData);
+    else this.#reads.readBy(this.#onData);
     if (this.#paused) socket.pause();
     connection.query(this.#text);
   }
@@ -113,7 +119,7 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
       at = end;
     }
     this.#missing = at > rest ? Math.max(0, at - chunk.length) : this.#missing - rest;
-    if (at < chunk.length) this.#head = chunk.subarray(at);
+    if (at < chunk.length) this.#head = Buffer.from(chunk.subarray(at));
     this.#give(chunk, run, at);
   }
 
@@ -126,7 +132,10 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
     // A cut message goes as two, so that what was sent is whole at any moment, even if nothing follows.
     if (end > to) chunk.writeUInt32BE(to - last - 1, last + 1);
     if (rest > 0) this.emit('data', framed(chunk.subarray(from, from + rest)));
-    if (from + rest < to) this.emit('data', chunk.subarray(from + rest, to));
+    if (from + rest === to) return;
+    const messages = chunk.subarray(from + rest, to);
+    this.#reads?.hold(messages);
+    this.emit('data', messages);
   }
 
   #finish(next: Buffer): void {
@@ -140,8 +149,10 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
     if (socket === null) return;
     this.#socket = null;
     socket.off('data', this.#onData);
+    this.#reads?.readBy(null);
     for (const reader of this.#readers) socket.on('data', reader);
-    if (next !== null && next.length > 0) for (const reader of this.#readers) reader.call(socket, next);
+    // The driver may keep a part of it, and the memory is used again.
+    if (next !== null && next.length > 0) for (const reader of this.#readers) reader.call(socket, Buffer.from(next));
     socket.resume();
   }
 }

@@ -103,7 +103,7 @@ export interface CopyOut {
 /** Sends `COPY (select) TO STDOUT` in the session's open transaction, which ends with the stream. */
 export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string): CopyOut {
   const text = `COPY (${select}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
-  const query = client.driver.query(new CopyOutQuery(text));
+  const query = client.driver.query(new CopyOutQuery(text, client.reads));
   const stream = new CopyRead(client, query, where);
   return { read: { format, marksRejects: false, stream, rowsRead: () => stream.rows, keepFrames: (tap) => query.keepFrames(tap) }, released: stream.released };
 }

@@ -7,6 +7,12 @@ import type { PostgresConnection } from './connection.ts';
 
 const KEEP_ALIVE_DELAY_MS = 10_000;
 
+/** Null: the connection is not encrypted. */
+export function tlsOf(connection: PostgresConnection) {
+  // `host` is what the certificate is checked against: the driver hands over a socket that is already connected.
+  return nodeTlsOptions(tlsModeOf(connection.tls, [connection.host]), connection.host, connection.tls?.ca) ?? null;
+}
+
 export function driverSettings(connection: PostgresConnection, options: SessionOptions, socket: Socket): pg.ClientConfig {
   return {
     host: connection.host,
@@ -15,8 +21,7 @@ export function driverSettings(connection: PostgresConnection, options: SessionO
     user: connection.user,
     // A function, so that the driver neither keeps the password in its settings nor looks for one in the environment.
     password: () => connection.password ?? '',
-    // `host` is what the certificate is checked against: the driver hands over a socket that is already connected.
-    ssl: nodeTlsOptions(tlsModeOf(connection.tls, [connection.host]), connection.host, connection.tls?.ca) ?? false,
+    ssl: tlsOf(connection) ?? false,
     application_name: options.applicationName,
     connectionTimeoutMillis: options.connectTimeoutMs,
     keepAlive: true,

@@ -12,10 +12,13 @@ export interface CopyIn extends Writable {
   readonly rowCount: number;
 }
 
-/** Starts `COPY … FROM STDIN` in the session's transaction. `framed`: what is written to it is whole CopyData messages, which go to the server as they are. */
-export function openCopyIn(session: Session, sql: string, framed = false): CopyIn {
+/**
+ * Starts `COPY … FROM STDIN` in the session's transaction. With `onSent` what is written to it is whole CopyData messages, which go to the server as
+ * they are; it is told each of them once the system has taken it.
+ */
+export function openCopyIn(session: Session, sql: string, onSent?: (messages: Buffer) => void): CopyIn {
   const query = copyStreams.from(sql, { highWaterMark: HIGH_WATER_MARK_BYTES });
-  if (framed) query.flushChunk = (messages) => query.connection.stream.write(messages);
+  if (onSent !== undefined) query.flushChunk = (messages) => query.connection.stream.write(messages, () => onSent(messages));
   const feed = session.query(query);
   noteFeed(session, feed);
   return feed;
