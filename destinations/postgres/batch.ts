@@ -2,6 +2,7 @@ import type { Guarantee, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { newToken, type Destination } from './destination.ts';
 import { isLockTimeout } from './errors.ts';
+import { heldRun, RUN_IS_OPEN, runEnded } from './runs.ts';
 import type { Session } from './session.ts';
 
 /** What identifies a batch to the workflow that drives it: the same step of the same run is the same batch, however often it is tried. */
@@ -40,19 +41,21 @@ export interface OpenBatch {
 
 /**
  * Opens the batch of a step, or finds it where an earlier attempt opened it, and takes it over: the earlier attempt's session
- * at the destination is ended, so that nobody waits for its locks, and its token no longer commits.
+ * at the destination is ended, so that nobody waits for its locks, and its token no longer commits. Fails with `batch.fenced` where the
+ * batch's run has ended: nobody would put away what an attempt opens that begins so late.
  */
 export async function openBatch(destination: Destination, step: BatchStep): Promise<OpenBatch> {
   const token = newToken();
   return destination.session('opening a batch', async (session) => {
     await endEarlierAttempt(session, step);
     const { rows } = await session.query<{ batch: string; state: OpenBatch['state']; lenient: boolean; staged: Staged | null }>(
-      `insert into tidemark.batch (source, stream, run_id, step, generation, token) values ($1, $2, $3, $4, $5, $6)
+      `with run as (${heldRun('$3')}) insert into tidemark.batch (source, stream, run_id, step, generation, token) select $1, $2, $3, $4, $5::integer, $6::uuid where ${RUN_IS_OPEN}
        on conflict (source, stream, run_id, step) do update set token = excluded.token
        returning batch, state, lenient, staged`,
       [step.source, step.stream, step.runId, step.step, step.generation, token],
     );
-    const row = rows[0]!;
+    const row = rows[0];
+    if (!row) throw runEnded(step.runId);
     await endEarlierAttempt(session, step);
     return { batch: Number(row.batch), token, state: row.state, lenient: row.lenient, staged: row.staged };
   });

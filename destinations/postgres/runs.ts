@@ -1,4 +1,4 @@
-import type { ErrorInfo } from '../../schemas/errors.ts';
+import { TidemarkError, type ErrorInfo } from '../../schemas/errors.ts';
 import type { RunScope, StreamResult, StreamStatus, Trigger } from '../../schemas/run.ts';
 import type { Session } from './session.ts';
 
@@ -85,14 +85,33 @@ export async function endRun(session: Session, runId: string, status: string, po
   await session.query("update tidemark.run_stream set status = 'skipped', ended_at = clock_timestamp() where run_id = $1 and status = 'running'", [runId]);
 }
 
-/** Opens a stream's row in a run, or goes on with it: a window adds its polls up in one row. */
+/** SQL of the CTE `run` for {@link RUN_IS_OPEN}: holds the run until the statement's transaction ends, and waits for one that is just ending it. */
+export function heldRun(parameter: string): string {
+  return `select ended_at from tidemark.run where run_id = ${parameter} for share`;
+}
+
+export const RUN_IS_OPEN = 'not exists (select from run where ended_at is not null)';
+
+/** Says that a step came too late, as where a worker slept through the rest of its run. */
+export function runEnded(runId: string): TidemarkError {
+  return new TidemarkError('batch.fenced', `Run ${runId} has ended; a step of it that begins later changes nothing.`);
+}
+
+/** Whether the run has not ended; as the first statement of a transaction, it does not end before that. */
+export async function holdRun(session: Session, runId: string): Promise<boolean> {
+  const { rows } = await session.query<{ open: boolean }>(`with run as (${heldRun('$1')}) select ${RUN_IS_OPEN} as open`, [runId]);
+  return rows[0]!.open;
+}
+
+/** Opens a stream's row in a run, or goes on with it: a window adds its polls up in one row. Fails with `batch.fenced` where the run has ended. */
 export async function beginStream(session: Session, runId: string, source: string, stream: string, target: string, mode: string): Promise<void> {
-  await session.query(
-    `insert into tidemark.run_stream (run_id, source, stream, target, mode, status, watermark_from)
-     values ($1, $2, $3, $4, $5, 'running', (select display from tidemark.watermark where source = $2 and stream = $3))
+  const { rowCount } = await session.query(
+    `with run as (${heldRun('$1')}) insert into tidemark.run_stream (run_id, source, stream, target, mode, status, watermark_from)
+     select $1, $2, $3, $4, $5, 'running', (select display from tidemark.watermark where source = $2 and stream = $3) where ${RUN_IS_OPEN}
      on conflict (run_id, stream) do update set status = 'running', mode = excluded.mode, ended_at = null`,
     [runId, source, stream, target, mode],
   );
+  if (rowCount === 0) throw runEnded(runId);
 }
 
 /** Writes down the target's name as the source's table gives it, which `apply` may not have known. */

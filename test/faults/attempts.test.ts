@@ -1,6 +1,8 @@
 /** Attempts that overlap: one that wakes up after its successor, two at the same instant, one that waits for another's locks. */
+import { beginStream } from '../../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../../pipeline/build.ts';
 import { describeWith } from '../support/describe-with.ts';
+import type { PostgresDatabase } from '../support/postgres.ts';
 import { waitFor } from '../support/processes.ts';
 import { holdAt, noFaults } from './fault-hook.ts';
 import { OneStream, ROWS, SOURCE, TABLE } from './one-stream.ts';
@@ -71,6 +73,26 @@ describeWith({ postgres: true, mariadb: true }, 'attempts that overlap', () => {
     await rejected;
     await stream.load(next.batch);
     expect(await stream.faults(20)).toEqual([]);
+  });
+
+  test('attempts that begin when their run has ended change nothing and leave nothing', async () => {
+    await writeRun(stream.target, stream.runId, 'now');
+    await expect(stream.extract(stream.nextStep(generation))).rejects.toEqual(fenced);
+    await expect(stream.engine.destination.session('beginning', (session) => beginStream(session, stream.runId, SOURCE, TABLE, `${SOURCE}.${TABLE}`, 'upsert'))).rejects.toEqual(fenced);
+    expect(await stream.target.value(LEFT_BY, [stream.runId])).toBe('0');
+  });
+
+  test('an attempt that begins while its run is being ended waits for that, and leaves nothing', async () => {
+    const ending = await stream.target.client();
+    await writeRun(stream.target, stream.runId, null);
+    await ending.query('BEGIN');
+    await ending.query('UPDATE tidemark.run SET ended_at = clock_timestamp() WHERE run_id = $1', [stream.runId]);
+    await ending.query('DELETE FROM tidemark.batch WHERE run_id = $1', [stream.runId]);
+    const late = expect(stream.extract(stream.nextStep(generation))).rejects.toEqual(fenced);
+    await waitFor('it to wait', async () => ((await stream.target.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")) === '1' ? true : null));
+    await ending.query('COMMIT');
+    await late;
+    expect(await stream.target.value(LEFT_BY, [stream.runId])).toBe('0');
   });
 
   test.each(['P3', 'P5', 'P6'] as const)('the successor ends the session of a zombie that holds locks at %s', async (phase) => {
@@ -191,6 +213,12 @@ describeWith({ postgres: true, mariadb: true }, 'attempts that overlap', () => {
     expect(await other.differences()).toEqual([]);
   });
 });
+
+const LEFT_BY = 'SELECT count(*) FROM (SELECT run_id FROM tidemark.batch UNION ALL SELECT run_id FROM tidemark.run_stream) l WHERE run_id = $1';
+
+async function writeRun(target: PostgresDatabase, runId: string, endedAt: 'now' | null): Promise<void> {
+  await target.query("INSERT INTO tidemark.run (run_id, source, trigger, scope, workflow_id, workflow_run_id, status, ended_at) VALUES ($1, $2, 'manual', '{}', 'w', 'r', 'lost', $3)", [runId, SOURCE, endedAt]);
+}
 
 /** Ends Tidemark's sessions at the source, and waits until they are gone. */
 async function endSourceSessions(stream: OneStream): Promise<void> {

@@ -22,12 +22,12 @@ async function more(run: FaultRun): Promise<void> {
 }
 
 /** F-03: asleep for longer than Temporal waits; another worker runs the same attempt again, then the first one wakes up and goes on where it stood. */
-function zombie(phase: Phase): Case {
+function zombie(phase: Phase, place?: string): Case {
   return {
-    name: `a worker sleeps at ${phase} and wakes up when another has done its work`,
+    name: `a worker sleeps at ${[phase, place].filter(Boolean).join(' of ')} and wakes up when another has done its work`,
     play: async (run) => {
       await more(run);
-      run.arm({ phase, action: 'stop' });
+      run.arm({ phase, ...(place === undefined ? {} : { place }), action: 'stop' });
       const asleep = run.worker;
       const running = run.begin();
       await run.reached(running);
@@ -138,7 +138,7 @@ for (const engine of engines) {
   describeWith(engine.needs, `workers that misbehave, ${engine.kind}`, () => {
     const lanes: Case[][] = [
       [firstLoad, zombie('P6'), ...allFaults<Case>([zombie('P1'), zombie('P3'), zombie('P5'), zombie('P7'), zombie('P8')])],
-      [firstLoad, zombie('P3'), stoppedTwice('P3'), clock('P3', HOUR_MS), clock('P6', -2 * HOUR_MS), ...allFaults<Case>([stoppedTwice('P1'), stoppedTwice('P6'), clock('P1', -HOUR_MS)])],
+      [firstLoad, zombie('P3'), stoppedTwice('P3'), clock('P3', HOUR_MS), clock('P6', -2 * HOUR_MS), ...allFaults<Case>([stoppedTwice('P1'), stoppedTwice('P6'), clock('P1', -HOUR_MS), ...['prepareStream', 'extractBatch', 'endStream'].map((place) => zombie('P0', place))])],
       [firstLoad, endedBeforeItBegan, ended('terminate', 'P6'), ended('cancel', 'P3'), paused('P4'), ...allFaults<Case>((['P0', 'P1', 'P3', 'P4', 'P5', 'P7', 'P8'] as const).flatMap((phase) => [ended('terminate', phase), ended('cancel', phase), paused(phase)]))],
     ];
     testLanes(lanes, async () => FaultRun.start({ engine, source: await engine.shared() }));
