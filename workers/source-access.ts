@@ -9,6 +9,7 @@ import { unknownSource } from '../destinations/postgres/catalog.ts';
 import { newToken, type Destination } from '../destinations/postgres/destination.ts';
 import type { SessionLease, SessionLeases } from '../destinations/postgres/session-lease.ts';
 import type { OpenedSource, SourceUse } from '../pipeline/engine.ts';
+import { TidemarkError } from '../schemas/errors.ts';
 import type { SourceSettings } from '../schemas/settings.ts';
 import { breakerOpen, fallbackUnusable, isConnectionFailure, requireReplica } from './fallback.ts';
 
@@ -49,10 +50,10 @@ export async function openGuarded(deps: SourceAccessDeps, { source, stream }: Se
   const lease = await takePlace(deps.leases, access.settings, stream, signal);
   try {
     const opened = await openFirst(deps, access, names, AbortSignal.any([signal, lease.lost]), use);
-    return releasing(opened, lease);
+    return releasing(opened, lease, signal);
   } catch (error) {
     await lease.release();
-    throw error;
+    throw whyEnded(error, lease, signal);
   }
 }
 
@@ -163,7 +164,21 @@ async function afterUse(destination: Destination, { settings, now }: Access, gua
 }
 
 /** The session, whose end is the end of its lease. */
-function releasing(session: OpenedSource, lease: SessionLease): OpenedSource {
+function releasing(session: OpenedSource, lease: SessionLease, signal: AbortSignal): OpenedSource {
   const close = session.close.bind(session);
-  return Object.assign(session, { close: () => close().finally(() => lease.release()) });
+  const failed = session.failed?.bind(session);
+  return Object.assign(session, {
+    close: () => close().finally(() => lease.release()),
+    failed: async (error: unknown) => {
+      const why = whyEnded(error, lease, signal);
+      return failed === undefined ? why : failed(why);
+    },
+  });
+}
+
+/** What a connector says of a read that ends when its lease is lost: neither was it cancelled by anybody, nor is its source at fault. */
+const ENDED: readonly string[] = ['batch.cancelled', 'source.read_interrupted', 'source.connection_lost'];
+
+function whyEnded(error: unknown, lease: SessionLease, signal: AbortSignal): unknown {
+  return lease.lost.aborted && !signal.aborted && error instanceof TidemarkError && ENDED.includes(error.code) ? lease.lost.reason : error;
 }
