@@ -118,13 +118,13 @@ export class FaultRun {
     return existsSync(join(this.#faults, 'fired.json'));
   }
 
-  /** Resolves when the armed fault has fallen; throws where the sync ended without it. */
-  async reached(running?: Promise<unknown>): Promise<void> {
-    const ended = { value: false };
-    void running?.finally(() => (ended.value = true));
+  /** Resolves when the armed fault has fallen; throws, with what the sync said, where that ended without it. */
+  async reached(running?: Promise<CommandResult>): Promise<void> {
+    const ended: { with: CommandResult | null } = { with: null };
+    void running?.then((result) => (ended.with = result), () => undefined);
     await waitFor('the fault to fall', () => {
       if (this.fired) return true;
-      if (ended.value) throw new Error(`the sync ended and ${readFileSync(join(this.#faults, 'armed.json'), 'utf8')} never fell`);
+      if (ended.with !== null) throw new Error(`the sync ended and ${readFileSync(join(this.#faults, 'armed.json'), 'utf8')} never fell: ${ended.with.stdout.slice(0, 1000)}${ended.with.stderr.slice(-500)}\n${this.tidemark.workerTails()}`);
       return null;
     }, PATIENCE_MS);
   }
