@@ -15,6 +15,7 @@ import type { z } from 'zod';
 import type { Digest, DigestPlan } from '../schemas/comparison.ts';
 import type { Guarantee, Part, Position } from '../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../schemas/table.ts';
+import type { LineLimits } from './silent-line.ts';
 
 export type { Part } from '../schemas/position.ts';
 
@@ -63,6 +64,8 @@ export interface SessionOptions {
   readonly applicationName: string;
   readonly connectTimeoutMs: number;
   readonly statementTimeoutMs: number;
+  /** When a silent line is looked at. Default: {@link LINE_LIMITS}. */
+  readonly lines?: LineLimits;
   /** Aborting cancels the running statement on the server (not only the socket) and fails the pending call. */
   readonly signal: AbortSignal;
 }

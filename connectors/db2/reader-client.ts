@@ -3,6 +3,7 @@
  * the driver itself. Aborting kills the process: the driver has no cancel, and the server stops a statement whose client is gone.
  */
 import type { TidemarkError } from '../../schemas/errors.ts';
+import { watchLine, type AwaitedLine, type LineLimits } from '../silent-line.ts';
 import { cancelled, fromNative, readerEnded, statementTimeout } from './errors.ts';
 import type { DigestAnswer, NativeError, ReaderReply, ReaderRequest, ReadRequest, ServerAnswer, Statement } from './reader-protocol.ts';
 import { endProcess, giveBack, takeProcess, type ReaderProcess } from './reader-process.ts';
@@ -15,6 +16,14 @@ interface Pending {
   readonly id: number;
   readonly onReply: (reply: ReaderReply) => void;
   readonly onEnd: (error: TidemarkError) => void;
+  /** Of rows: whether more are wanted. */
+  readonly awaited?: () => boolean;
+}
+
+/** How the server of a session that says nothing is looked at. */
+export interface ServerWatch {
+  readonly look: AwaitedLine['look'];
+  readonly limits: LineLimits | undefined;
 }
 
 export type Row = readonly (string | number | boolean | null)[];
@@ -31,9 +40,14 @@ export class Reader {
   #ended: TidemarkError | null = null;
   #lastId = 0;
   #opened = false;
+  readonly #watch: ServerWatch | null;
+  #replies = 0;
+  #stopWatch: () => void = () => undefined;
 
-  constructor(signal: AbortSignal) {
+  /** Without a `watch`, silence is bounded by the timeouts only. */
+  constructor(signal: AbortSignal, watch: ServerWatch | null = null) {
     this.#signal = signal;
+    this.#watch = watch;
     this.#process = takeProcess();
     this.#process.rows.on('error', this.#onExit);
     this.#process.child.on('message', this.#onMessage).on('error', this.#onExit).on('exit', this.#onExit);
@@ -89,7 +103,7 @@ export class Reader {
         if (reply.event === 'done') stream.finish(reply.rows, reply.bytes);
         if (reply.event === 'failed') fail(new NativeFailure(reply.error));
       };
-      this.#send({ op: 'read', read, timeoutSeconds: wholeSeconds(timeoutMs) }, { onReply, onEnd: fail });
+      this.#send({ op: 'read', read, timeoutSeconds: wholeSeconds(timeoutMs) }, { onReply, onEnd: fail, awaited: () => !opened || stream.awaited });
     });
   }
 
@@ -137,14 +151,30 @@ export class Reader {
     this.#lastId += 1;
     const id = this.#lastId;
     this.#pending = { id, ...pending };
+    if (request.op !== 'open' && request.op !== 'close') this.#startWatch(pending.awaited ?? (() => true));
     this.#process.child.send({ id, ...request }, (error) => {
       if (error !== null && this.#pending?.id === id) this.#end(readerEnded());
     });
   }
 
+  /** Until the request has its last reply. */
+  #startWatch(awaited: () => boolean): void {
+    this.#stopWatch();
+    if (this.#watch === null) return;
+    const line: AwaitedLine = {
+      heard: () => this.#process.rows.bytesRead + this.#replies,
+      awaited,
+      look: this.#watch.look,
+      giveUp: (error) => this.#end(error),
+    };
+    this.#stopWatch = watchLine(line, this.#watch.limits);
+  }
+
   #onReply(reply: ReaderReply): void {
     if (this.#pending?.id !== reply.id) return;
+    this.#replies += 1;
     this.#pending.onReply(reply);
+    if (this.#pending === null) this.#stopWatch();
     // After a crash inside the driver its handles can't be trusted.
     if (reply.event === 'failed' && reply.error.fault === 'crash') this.#end(readerEnded());
   }
@@ -152,6 +182,7 @@ export class Reader {
   #end(error: TidemarkError): void {
     if (this.#ended !== null) return;
     this.#ended = error;
+    this.#stopWatch();
     this.#signal.removeEventListener('abort', this.#onAbort);
     endProcess(this.#process);
     const pending = this.#pending;

@@ -41,6 +41,11 @@ export class RowStream extends Readable {
     return this.#ended;
   }
 
+  /** Its consumer wants more bytes than have come. */
+  get awaited(): boolean {
+    return this.#timer !== null;
+  }
+
   /** The reader has written everything. */
   finish(rows: number, bytes: number): void {
     this.#expected = { rows, bytes };

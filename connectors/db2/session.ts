@@ -5,6 +5,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
 import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceSession, StreamRead } from '../connector.ts';
+import type { LineView } from '../silent-line.ts';
 import * as catalog from './catalog.ts';
 import { connectionString, modeOf, type Db2Connection } from './connection.ts';
 import type { Dialect, Query, ServerSession } from './dialect.ts';
@@ -15,7 +16,7 @@ import { planFull, readPart } from './full.ts';
 import { poll, readFrom } from './incremental.ts';
 import { quoteTable } from './names.ts';
 import { probe } from './probe.ts';
-import { NativeFailure, Reader } from './reader-client.ts';
+import { NativeFailure, Reader, type ServerWatch } from './reader-client.ts';
 import type { ServerAnswer } from './reader-protocol.ts';
 import { readSlice } from './slice.ts';
 import type { Source } from './source.ts';
@@ -37,10 +38,10 @@ interface Connected {
   readonly server: ServerAnswer;
 }
 
-async function openReader(driver: string, connection: Db2Connection, options: SessionOptions, caFile: string | null): Promise<Connected> {
+async function openReader(driver: string, connection: Db2Connection, options: SessionOptions, caFile: string | null, watch: ServerWatch | null): Promise<Connected> {
   await probe(connection, options);
   const { host, port } = connection;
-  const reader = new Reader(options.signal);
+  const reader = new Reader(options.signal, watch);
   const text = connectionString(connection, { ...options, caFile });
   try {
     const server = await reader.open(driver, text, options.connectTimeoutMs, () => fromProbe(null, host, port));
@@ -50,6 +51,13 @@ async function openReader(driver: string, connection: Db2Connection, options: Se
     if (!(error instanceof NativeFailure)) throw error;
     throw fromConnecting(error.native, { host, port, tls: modeOf(connection) !== 'disable' });
   }
+}
+
+/** A server that lets somebody in lives; what it does with another session only those may ask who may see its monitor. */
+async function lookAtServer(driver: string, connection: Db2Connection, options: SessionOptions, caFile: string | null): Promise<LineView> {
+  const { reader } = await openReader(driver, connection, options, caFile, null);
+  await reader.close();
+  return 'works';
 }
 
 export class Db2Session implements SourceSession {
@@ -76,7 +84,8 @@ export class Db2Session implements SourceSession {
     const caFile = caFolder === null ? null : join(caFolder, 'authority.pem');
     try {
       if (caFile !== null) await writeFile(caFile, ca ?? '', { mode: 0o600 });
-      const open = (): Promise<Connected> => openReader(driver, connection, options, caFile);
+      const watch: ServerWatch = { look: (signal) => lookAtServer(driver, connection, { ...options, signal }, caFile), limits: options.lines };
+      const open = (): Promise<Connected> => openReader(driver, connection, options, caFile, watch);
       const connected = await open();
       try {
         const facts = await connected.dialect.session(queryOf(connected.reader, options.statementTimeoutMs));

@@ -3,8 +3,10 @@ import type { Socket } from 'node:net';
 import mysql from 'mysql2';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
+import { watchLine } from '../silent-line.ts';
 import { asTidemarkError } from './errors.ts';
 import type { MysqlConnection } from './connection-schema.ts';
+import { endSession, viewSession, type SessionId } from './session-view.ts';
 import { assertIdentity, connectError, driverTls, nameAddress } from './tls.ts';
 
 /** A row of a question to the catalog or the clock: the server's text, never a JavaScript number or Date. */
@@ -71,6 +73,8 @@ export interface OpenConnection {
   readonly address: string;
   /** Rows as text. Fails as a {@link TidemarkError}; `what` names what was asked for. */
   query(sql: string, what: string): Promise<readonly TextRow[]>;
+  /** Looks at the server while an answer is wanted and none comes; `giveUp` is told why the line is dead. Returns what ends the watch. */
+  watch(giveUp: (error: TidemarkError) => void, awaited?: () => boolean): () => void;
   /** KILL QUERY from a second connection. Bounded; never throws. */
   killQuery(): Promise<void>;
   /** Ends politely where that takes no time, else cuts the socket. Never throws. */
@@ -123,11 +127,22 @@ function ask(driver: mysql.Connection, sql: string): Promise<readonly TextRow[]>
 export const SILENCE_GRACE_MS = 10_000;
 
 /** {@link ask}, within the statement timeout: a network that swallows everything must not hold a call for ever. */
-function askInTime(driver: mysql.Connection, sql: string, statementTimeoutMs: number): Promise<readonly TextRow[]> {
-  if (statementTimeoutMs === 0) return ask(driver, sql);
+async function askInTime(driver: mysql.Connection, sql: string, statementTimeoutMs: number, watch: OpenConnection['watch']): Promise<readonly TextRow[]> {
+  let silent: TidemarkError | null = null;
   // Cutting the socket fails the statement as a lost connection.
-  const timer = setTimeout(() => { cut(driver); }, statementTimeoutMs + SILENCE_GRACE_MS);
-  return ask(driver, sql).finally(() => { clearTimeout(timer); });
+  const timer = statementTimeoutMs === 0 ? undefined : setTimeout(() => { cut(driver); }, statementTimeoutMs + SILENCE_GRACE_MS);
+  const stop = watch((error) => {
+    silent = error;
+    cut(driver);
+  });
+  try {
+    return await ask(driver, sql);
+  } catch (error) {
+    throw silent ?? error;
+  } finally {
+    clearTimeout(timer);
+    stop();
+  }
 }
 
 function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {
@@ -141,15 +156,34 @@ function bounded(work: Promise<unknown>, timeoutMs: number): Promise<void> {
   });
 }
 
-async function kill(connection: MysqlConnection, options: SessionOptions, threadId: number): Promise<void> {
-  let killer: mysql.Connection | undefined;
-  const work = async (): Promise<void> => {
-    // The caller's signal is aborted by now; this connection has a bound of its own.
-    killer = await openDriver(connection, { ...options, connectTimeoutMs: KILL_TIMEOUT_MS, signal: new AbortController().signal });
-    await ask(killer, `KILL QUERY ${threadId}`);
-  };
-  await bounded(work(), KILL_TIMEOUT_MS);
-  if (killer !== undefined) cut(killer);
+/** Asks on a second connection, whatever became of the first one and its caller. */
+async function askBeside<T>(connection: MysqlConnection, options: SessionOptions, signal: AbortSignal, work: (ask: (sql: string) => Promise<readonly TextRow[]>) => Promise<T>): Promise<T> {
+  const other = await openDriver(connection, { ...options, signal });
+  const end = (): void => { cut(other); };
+  signal.addEventListener('abort', end, { once: true });
+  try {
+    return await work((sql) => ask(other, sql));
+  } finally {
+    signal.removeEventListener('abort', end);
+    cut(other);
+  }
+}
+
+async function kill(connection: MysqlConnection, options: SessionOptions, work: (ask: (sql: string) => Promise<readonly TextRow[]>) => Promise<unknown>): Promise<void> {
+  const signal = AbortSignal.timeout(KILL_TIMEOUT_MS);
+  await bounded(askBeside(connection, { ...options, connectTimeoutMs: KILL_TIMEOUT_MS }, signal, work), KILL_TIMEOUT_MS);
+}
+
+function watchSession(connection: MysqlConnection, options: SessionOptions, driver: mysql.Connection, id: SessionId): OpenConnection['watch'] {
+  return (giveUp, awaited = () => true) => watchLine({
+    awaited,
+    heard: () => socketOf(driver).bytesRead,
+    look: (signal) => askBeside(connection, options, signal, (other) => viewSession(other, id)),
+    giveUp: (error) => {
+      giveUp(error);
+      if (error.code === 'source.connection_lost') void kill(connection, options, (other) => endSession(other, id));
+    },
+  }, options.lines);
 }
 
 async function requireReadOnly(driver: mysql.Connection, address: string): Promise<void> {
@@ -168,18 +202,19 @@ export async function openConnection(connection: MysqlConnection, options: Sessi
   const timer = setTimeout(() => { cut(driver); }, options.connectTimeoutMs);
   try {
     assertIdentity(socketOf(driver), connection);
-    const [facts] = await ask(driver, 'SELECT VERSION(), CONNECTION_ID()');
+    const [facts] = await ask(driver, "SELECT VERSION(), CONNECTION_ID(), CONCAT(@@hostname, ':', @@port)");
     const version = facts?.[0] ?? '';
     const threadId = Number(facts?.[1] ?? '0');
     const product: Product = /mariadb/i.test(version) ? 'MariaDB' : 'MySQL';
     const [major = '0'] = version.split('.');
     for (const pin of pins(product, Number(major), options)) await ask(driver, pin);
     if (connection.replica === true) await requireReadOnly(driver, address);
+    const watch = watchSession(connection, options, driver, { threadId, server: facts?.[2] ?? '' });
     return {
-      driver, product, version, threadId, address,
+      driver, product, version, threadId, address, watch,
       replica: connection.replica === true,
-      query: (sql, what) => askInTime(driver, sql, options.statementTimeoutMs).catch((error: unknown) => Promise.reject(asTidemarkError(error, what))),
-      killQuery: () => kill(connection, options, threadId),
+      query: (sql, what) => askInTime(driver, sql, options.statementTimeoutMs, watch).catch((error: unknown) => Promise.reject(asTidemarkError(error, what))),
+      killQuery: () => kill(connection, options, (other) => other(`KILL QUERY ${threadId}`)),
       end: async () => {
         if (socketOf(driver).destroyed) return;
         await bounded(new Promise((resolve) => { driver.end(resolve); }), END_TIMEOUT_MS);

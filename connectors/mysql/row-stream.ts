@@ -157,16 +157,16 @@ export function openRowStream(request: RowStreamRequest): RowStream {
   const { connection, signal, what } = request;
   const flow: Flow = { rows: 0, full: false, paused: false, rest: null, writing: false, finished: false };
   let started = false;
-  let stopWatch = (): void => undefined;
+  let stopWatches: readonly (() => void)[] = [];
   const onAbort = (): void => {
     stream.destroy(new TidemarkError('source.read_interrupted', `Reading was cancelled (${what}).`));
   };
   const start = (): void => {
     started = true;
+    stopWatches = [connection.watch((error) => stream.destroy(error), () => !flow.paused)];
     if (request.silenceMs > 0) {
-      stopWatch = watchSilence(flow, request.silenceMs, () => {
-        stream.destroy(new TidemarkError('source.connection_lost', `The server fell silent while rows were read (${what}).`));
-      });
+      const onSilence = (): void => { stream.destroy(new TidemarkError('source.connection_lost', `The server fell silent while rows were read (${what}).`)); };
+      stopWatches = [...stopWatches, watchSilence(flow, request.silenceMs, onSilence)];
     }
     pump(request, stream, flow).catch((error: unknown) => { stream.destroy(asTidemarkError(error, what)); });
   };
@@ -178,7 +178,7 @@ export function openRowStream(request: RowStreamRequest): RowStream {
       else start();
     },
     destroy(error, callback) {
-      stopWatch();
+      for (const stop of stopWatches) stop();
       signal.removeEventListener('abort', onAbort);
       if (flow.finished) {
         callback(error);

@@ -3,10 +3,12 @@ import { Socket } from 'node:net';
 import pg from 'pg';
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { SessionOptions } from '../connector.ts';
+import { watchLine, type AwaitedLine } from '../silent-line.ts';
 import type { PostgresConnection } from './connection.ts';
 import { driverSettings, tlsOf } from './driver-settings.ts';
 import { toTidemarkError } from './errors.ts';
 import { RecycledReads } from './recycled-reads.ts';
+import { endBackend, OWN_BACKEND, viewBackend, type BackendId } from './session-view.ts';
 
 /** A result row: the server's text of each column, null for NULL. */
 export type TextRow = Readonly<Record<string, string | null>>;
@@ -36,15 +38,20 @@ const PINNED: Readonly<Record<string, string>> = {
 };
 
 /** Facts read once when the session opens. */
-export interface ServerIdentity {
-  readonly pid: string;
-  readonly backendStart: string;
+export interface ServerIdentity extends BackendId {
   /** Server version as a number: 150018. */
   readonly version: number;
   /** System identifier and database; a logical copy of the data has another one. */
   readonly identity: string;
   /** The server's (or user's) own TimeZone setting, before this session pinned UTC. */
   readonly timezone: string;
+}
+
+/** Runs while an answer is wanted. */
+export interface Silence {
+  /** The server has said something. */
+  refresh(): void;
+  stop(): void;
 }
 
 export class PostgresClient {
@@ -55,6 +62,8 @@ export class PostgresClient {
   /** Null where the connection is encrypted: what is read there is not what the rows are made of. */
   readonly reads: RecycledReads | null;
   #identity: ServerIdentity | null = null;
+  /** Why the line was given up, where it was silent. */
+  #silent: TidemarkError | null = null;
   #closed: Promise<void> | null = null;
   #cancelling: Promise<void> | null = null;
   readonly #onAbort = (): void => void this.cancel();
@@ -139,22 +148,36 @@ export class PostgresClient {
 
   /** An answer within the statement timeout: a network that swallows everything must not hold a call for ever. */
   async inTime<T>(answer: Promise<T>): Promise<T> {
-    const timer = this.onSilence();
+    const silence = this.onSilence();
     try {
       return await answer;
     } finally {
-      clearTimeout(timer);
+      silence.stop();
     }
   }
 
-  /** A timer that ends the session when the server has said nothing for longer than a statement may take; to be refreshed by what it says. */
-  onSilence(): NodeJS.Timeout | undefined {
+  /** Ends the session when the server has said nothing for longer than a statement may take, or no longer knows that it is asked anything. */
+  onSilence(): Silence {
     const { statementTimeoutMs } = this.#options;
-    return statementTimeoutMs === 0 ? undefined : setTimeout(() => this.abandon(), statementTimeoutMs + SILENCE_GRACE_MS);
+    const timer = statementTimeoutMs === 0 ? undefined : setTimeout(() => this.abandon(), statementTimeoutMs + SILENCE_GRACE_MS);
+    const line: AwaitedLine = {
+      heard: () => this.#socket.bytesRead,
+      awaited: () => true,
+      look: (signal) => viewBackend(this.#connection, this.#options, this.server, signal),
+      giveUp: (error) => this.#giveUp(error),
+    };
+    const stop = watchLine(line, this.#options.lines);
+    return {
+      refresh: () => void timer?.refresh(),
+      stop: () => {
+        clearTimeout(timer);
+        stop();
+      },
+    };
   }
 
   explain(error: unknown, where: string): TidemarkError {
-    return this.#options.signal.aborted ? cancelled(error) : toTidemarkError(error, where);
+    return this.#options.signal.aborted ? cancelled(error) : (this.#silent ?? toTidemarkError(error, where));
   }
 
   /**
@@ -171,6 +194,12 @@ export class PostgresClient {
   /** Destroys the socket: the last resort where the server does not answer. */
   abandon(): void {
     this.#socket.destroy();
+  }
+
+  #giveUp(error: TidemarkError): void {
+    this.#silent = error;
+    this.abandon();
+    if (error.code === 'source.connection_lost') void endBackend(this.#connection, this.#options, this.server);
   }
 
   /** Bounded; never throws; may be called twice. */
@@ -232,8 +261,8 @@ export class PostgresClient {
       // A server that can't check (its platform lacks the call) only notices a lost client later.
       await this.#driver.query(`SET client_connection_check_interval = '2s'`).catch(() => undefined);
     }
-    const { rows: started } = await this.#driver.query<Record<string, string>>('SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()');
-    return { pid: facts.pid ?? '', backendStart: started[0]?.backend_start ?? '', version, identity: facts.identity ?? '', timezone: facts.timezone ?? 'UTC' };
+    const { rows: started } = await this.#driver.query<Record<string, string>>(OWN_BACKEND);
+    return { pid: facts.pid ?? '', backendStart: started[0]?.backend_start ?? '', serverStart: started[0]?.server_start ?? '', version, identity: facts.identity ?? '', timezone: facts.timezone ?? 'UTC' };
   }
 }
 

@@ -1,7 +1,7 @@
 /** COPY out of the server as a pull-driven stream of bytes: no row is seen. */
 import { Readable } from 'node:stream';
 import type { RowFormat, RowRead } from '../connector.ts';
-import { cancelled, type PostgresClient } from './client.ts';
+import { cancelled, type PostgresClient, type Silence } from './client.ts';
 import { CopyOutQuery } from './copy-messages.ts';
 
 /** Bytes buffered on the way: a few socket reads, so that the server is never waited for. */
@@ -18,7 +18,7 @@ class CopyRead extends Readable {
   /** The server has said its last word: nothing is left to cancel or to drain. */
   #ended = false;
   /** Runs while rows are wanted. */
-  #silence: NodeJS.Timeout | undefined;
+  #silence: Silence | undefined;
   readonly #onAbort = (): void => void this.destroy(cancelled());
 
   constructor(client: PostgresClient, query: CopyOutQuery, where: string) {
@@ -55,7 +55,7 @@ class CopyRead extends Readable {
   }
 
   #calm(): void {
-    clearTimeout(this.#silence);
+    this.#silence?.stop();
     this.#silence = undefined;
   }
 

@@ -42,6 +42,8 @@ export interface FaultEngine {
   readonly now: string;
   /** Its connector reads every late commit, and all rows of one snapshot. Else a window is read again. */
   readonly exact: boolean;
+  /** Any user sees what the server does with its sessions: whether one waits for its client. */
+  readonly showsSessions: boolean;
   /** A transaction of one statement that commits a good second later; null where its client has no way. */
   readonly late: ((statement: string) => string) | null;
   /** As its catalog writes the name of an unquoted table. */
@@ -151,9 +153,9 @@ const upper = (table: string) => table.toUpperCase();
 const asIs = (table: string) => table;
 
 export const ENGINES: readonly FaultEngine[] = [
-  { kind: 'postgres', needs: { postgres: true, temporal: true }, time: 'timestamp(6)', now: "(clock_timestamp() AT TIME ZONE 'UTC')", exact: true, late: (statement) => `BEGIN; ${statement}; SELECT pg_sleep(1.2); COMMIT`, folded: asIs, shared: async () => postgresSource(await createDatabase('source')), own: ownPostgres },
-  { kind: 'mysql', needs: { postgres: true, mariadb: true, temporal: true }, time: 'datetime(6)', now: 'utc_timestamp(6)', exact: true, late: (statement) => `START TRANSACTION; ${statement}; DO SLEEP(1.2); COMMIT`, folded: asIs, shared: async () => mariadbSource(await createMariadb('source')), own: ownMariadb },
-  { kind: 'db2', needs: { postgres: true, db2: true, temporal: true }, time: 'timestamp', now: 'current_timestamp', exact: false, late: null, folded: upper, shared: async () => derbySource(await createDerby('source')), own: ownDerby },
+  { kind: 'postgres', needs: { postgres: true, temporal: true }, time: 'timestamp(6)', now: "(clock_timestamp() AT TIME ZONE 'UTC')", exact: true, showsSessions: true, late: (statement) => `BEGIN; ${statement}; SELECT pg_sleep(1.2); COMMIT`, folded: asIs, shared: async () => postgresSource(await createDatabase('source')), own: ownPostgres },
+  { kind: 'mysql', needs: { postgres: true, mariadb: true, temporal: true }, time: 'datetime(6)', now: 'utc_timestamp(6)', exact: true, showsSessions: true, late: (statement) => `START TRANSACTION; ${statement}; DO SLEEP(1.2); COMMIT`, folded: asIs, shared: async () => mariadbSource(await createMariadb('source')), own: ownMariadb },
+  { kind: 'db2', needs: { postgres: true, db2: true, temporal: true }, time: 'timestamp', now: 'current_timestamp', exact: false, showsSessions: false, late: null, folded: upper, shared: async () => derbySource(await createDerby('source')), own: ownDerby },
 ];
 
 /** The engine of a kind, for a file that tests one of them. */
