@@ -3,7 +3,7 @@ import type { BatchStep } from '../destinations/postgres/batch.ts';
 import { isPaused, markChecked } from '../destinations/postgres/catalog.ts';
 import { settleParking, withLastGood } from '../destinations/postgres/parking.ts';
 import type { Counts } from '../destinations/postgres/ledger.ts';
-import { beginStream, endStream, holdRun, nameTarget } from '../destinations/postgres/runs.ts';
+import { beginStream, endStream, ensureStream, holdRun, nameTarget } from '../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../pipeline/build.ts';
 import { copyPart, type CopiedPart } from '../pipeline/copy-part.ts';
 import { decideScan, type ScanDecision } from '../pipeline/deletes/due.ts';
@@ -103,6 +103,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
         await engine.destination.transaction('closing a stream', async (session) => {
           const { source, stream, status } = request;
           const open = await holdRun(session, request.runId);
+          if (open) await ensureStream(session, request.runId, source, stream);
           const error = request.error === null ? null : await withLastGood(session, source, stream, request.error);
           // What a worker that slept says of a run that has ended is no news of the stream.
           if (open) await settleParking(session, request);

@@ -114,6 +114,16 @@ export async function beginStream(session: Session, runId: string, source: strin
   if (rowCount === 0) throw runEnded(runId);
 }
 
+/** A stream whose first step no worker finished has no row in its run yet, and is not to be missing from its results. */
+export async function ensureStream(session: Session, runId: string, source: string, stream: string): Promise<void> {
+  await session.query(
+    `insert into tidemark.run_stream (run_id, source, stream, target, mode, status, watermark_from)
+     select $1, s.source, s.stream, s.target, s.settings->>'mode', 'running', w.display from tidemark.stream s left join tidemark.watermark w on w.source = s.source and w.stream = s.stream
+     where s.source = $2 and s.stream = $3 and exists (select from tidemark.run where run_id = $1) on conflict (run_id, stream) do nothing`,
+    [runId, source, stream],
+  );
+}
+
 /** Writes down the target's name as the source's table gives it, which `apply` may not have known. */
 export async function nameTarget(session: Session, runId: string, source: string, stream: string, target: string): Promise<void> {
   await session.query('update tidemark.run_stream set target = $3 where run_id = $1 and stream = $2', [runId, stream, target]);

@@ -1,5 +1,5 @@
 /** Attempts that overlap: one that wakes up after its successor, two at the same instant, one that waits for another's locks. */
-import { beginStream } from '../../destinations/postgres/runs.ts';
+import { beginStream, endStream, ensureStream, listStreamResults } from '../../destinations/postgres/runs.ts';
 import { finishBuild, keyBuild } from '../../pipeline/build.ts';
 import { describeWith } from '../support/describe-with.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -80,6 +80,17 @@ describeWith({ postgres: true, mariadb: true }, 'attempts that overlap', () => {
     await expect(stream.extract(stream.nextStep(generation))).rejects.toEqual(fenced);
     await expect(stream.engine.destination.session('beginning', (session) => beginStream(session, stream.runId, SOURCE, TABLE, `${SOURCE}.${TABLE}`, 'upsert'))).rejects.toEqual(fenced);
     expect(await stream.target.value(LEFT_BY, [stream.runId])).toBe('0');
+  });
+
+  test('a stream whose first step no worker finished is in the results of its run', async () => {
+    await writeRun(stream.target, stream.runId, null);
+    const error = { code: 'internal.unexpected', message: 'No worker finished the step in time.', hint: null } as const;
+    const results = await stream.engine.destination.transaction('closing a stream', async (session) => {
+      await ensureStream(session, stream.runId, SOURCE, TABLE);
+      await endStream(session, { runId: stream.runId, source: SOURCE, stream: TABLE, status: 'parked', error, notes: [] });
+      return listStreamResults(session, stream.runId);
+    });
+    expect(results).toMatchObject([{ stream: TABLE, target: `${SOURCE}.${TABLE}`, status: 'parked', mode: 'upsert', error }]);
   });
 
   test('an attempt that begins while its run is being ended waits for that, and leaves nothing', async () => {
