@@ -64,12 +64,13 @@ describeWith({ postgres: true, temporal: true }, 'deletes need proof', () => {
 
   test('a scan whose worker is killed half way deletes nothing; the next attempt deletes once', async () => {
     await source.query('DELETE FROM big WHERE id % 20 = 0');
-    // The scan's transaction waits for the target: a moment to kill it in.
-    const held = target.query(`BEGIN; LOCK TABLE shop.big IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(6); COMMIT`);
+    // The rows that are to go are held: the scan's transaction waits for them, a moment to kill it in.
+    const held = await target.client();
+    await held.query('BEGIN; SELECT FROM shop.big WHERE id % 20 = 0 FOR UPDATE');
     const running = tidemark.begin('sync', 'shop', '--stream', 'big', '--detect-deletes', '--json');
-    await waitFor('a scan', async () => ((await target.value("SELECT count(*) FROM tidemark.delete_scan WHERE stream = 'big' AND state = 'running'")) === '1' ? true : null), 30_000);
+    await waitFor('a scan', async () => ((await target.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")) === '0' ? null : true));
     await tidemark.workers.at(-1)!.kill('SIGKILL');
-    await held;
+    await held.query('COMMIT');
     expect([await count('big'), await target.value("SELECT count(*) FROM tidemark.ledger WHERE stream = 'big' AND kind = 'scan'")]).toEqual(['20000', '0']);
     tidemark.startWorker();
     const { code, json } = await running.result;
