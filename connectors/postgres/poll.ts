@@ -33,9 +33,10 @@ export async function mayHaveNew(client: PostgresClient, stream: StreamRead, pos
 
 /** New rows from `low` on or outside the order. Most are beyond the top, where an index finds them without passing the old rows of the overlap. */
 async function hasNewRows(client: PostgresClient, relation: Relation, order: OrderedColumn, since: bigint, low: string | null, top: string | null): Promise<boolean> {
-  if (top !== null && order.indexed && (await exists(client, relation, `${newRows(since, [])} AND ${order.sql} > ${literal(order, top)}`))) return true;
+  const written = newRows(since, []);
   const reach = low === null ? 'true' : `${order.sql} >= ${literal(order, low)}`;
-  return exists(client, relation, `${newRows(since, [])} AND (${reach} OR ${outsideOrder(order, null)})`);
+  const beyondTop = top !== null && order.indexed ? `${written} AND ${order.sql} > ${literal(order, top)}` : null;
+  return exists(client, relation, `${written} AND (${reach} OR ${outsideOrder(order, null)})`, beyondTop);
 }
 
 /** Inserts and updates show as new row versions; deletes change the count. */
@@ -45,8 +46,10 @@ async function countChanged(client: PostgresClient, relation: Relation, mark: Ma
   return row.new !== '0' || row.rows !== mark.count;
 }
 
-async function exists(client: PostgresClient, relation: Relation, condition: string): Promise<boolean> {
-  const row = await client.row(relation.where, `SELECT EXISTS (SELECT FROM ${relation.from} WHERE ${condition}) AS found`);
+/** One question; a row of `first` is looked for before any other, and only CASE keeps to an order. */
+async function exists(client: PostgresClient, relation: Relation, condition: string, first: string | null = null): Promise<boolean> {
+  const there = (rows: string): string => `EXISTS (SELECT FROM ${relation.from} WHERE ${rows})`;
+  const row = await client.row(relation.where, `SELECT ${first === null ? there(condition) : `CASE WHEN ${there(first)} THEN true ELSE ${there(condition)} END`} AS found`);
   return row.found === 't';
 }
 
