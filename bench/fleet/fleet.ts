@@ -26,6 +26,8 @@ export interface FleetResult extends FleetOptions {
   readonly seconds: number;
   readonly polls: number;
   readonly missedPolls: number;
+  /** Sources that missed a poll: how many polls each has, by id. */
+  readonly behind: Readonly<Record<string, number>>;
   readonly rows: number;
   readonly lostRows: number;
   readonly freshness: { readonly p50: number; readonly p95: number; readonly max: number };
@@ -56,7 +58,9 @@ export async function runFleet(bench: Bench, options: FleetOptions, say: (text: 
   const destination = new PostgresDatabase(await startPostgres(scratchFolder('fleet-destination'), { ...DURABLE, track_commit_timestamp: 'on' }), 'postgres');
   const secrets = { ...fleet.secrets, ...bulk?.secrets };
   const tidemark = await Tidemark.start(fleetFile(fleet, options, bulk?.connection ?? null), { NODE_ENV: 'production', TIDEMARK_LOG_LEVEL: 'warn', ...secrets, DESTINATION_URL: destination.url });
+  say(`fleet: ${options.sources} sources are made; applying`);
   await tidemark.apply();
+  say('fleet: applied; first syncs');
   await firstSyncs(destination, options.sources);
   say(`fleet: all ${options.sources} sources are loaded; measuring for ${options.minutes} minutes`);
   return measure(tidemark, fleet, destination, options);
@@ -103,7 +107,8 @@ async function measure(tidemark: Tidemark, fleet: FleetServers, destination: Pos
   const fresh = await writer.freshness(destination, SETTLE_SECONDS);
   await counter.close();
   for (const worker of tidemark.workers) await worker.stop();
-  const polls = fleet.sources.map(({ id }) => (polledAfter.get(id) ?? 0) - (polledBefore.get(id) ?? 0));
+  const polled = fleet.sources.map(({ id, kind }) => [`${id} ${kind}`, (polledAfter.get(id) ?? 0) - (polledBefore.get(id) ?? 0)] as const);
+  const polls = polled.map(([, count]) => count);
   // Counting takes a while itself, and polls of a call that is under way are counted at its end.
   const due = Math.floor(seconds / options.everySeconds) - 1 - Math.floor(CALL_SECONDS / options.everySeconds);
   const arrived = fresh.filter(Number.isFinite);
@@ -112,6 +117,7 @@ async function measure(tidemark: Tidemark, fleet: FleetServers, destination: Pos
     seconds,
     polls: polls.reduce((sum, each) => sum + each, 0),
     missedPolls: polls.reduce((sum, each) => sum + Math.max(0, due - each), 0),
+    behind: Object.fromEntries(polled.filter(([, count]) => count < due)),
     rows: fresh.length,
     lostRows: fresh.length - arrived.length,
     freshness: { p50: percentile(arrived, 0.5), p95: percentile(arrived, 0.95), max: percentile(arrived, 1) },
@@ -151,7 +157,7 @@ export function fleetLines(result: FleetResult): string {
   const two = (value: number): string => value.toFixed(2);
   return [
     `fleet of ${result.sources} sources (PostgreSQL, MariaDB, Derby), polled every ${result.everySeconds} s, a tenth of them changing each second, ${result.seconds.toFixed(0)} s${result.saturate ? `, beside ${result.bulkLoads} full loads of ${BULK_ROWS.toLocaleString('en')} rows` : ''}`,
-    `  polls ${result.polls}, missed ${result.missedPolls}; rows ${result.rows}, not arrived ${result.lostRows}`,
+    `  polls ${result.polls}, missed ${result.missedPolls}${result.missedPolls === 0 ? '' : ` (${Object.entries(result.behind).map(([source, count]) => `${source}: ${count}`).join(', ')})`}; rows ${result.rows}, not arrived ${result.lostRows}`,
     `  source commit → visible: p50 ${two(result.freshness.p50)} s, p95 ${two(result.freshness.p95)} s, longest ${two(result.freshness.max)} s`,
     `  CPU: worker ${two(result.workerCores)} + Temporal ${two(result.temporalCores)} = ${two(result.workerCores + result.temporalCores)} cores; worker's peak ${result.workerPeakMib.toFixed(0)} MiB`,
     `  sessions at one source: at most ${result.sessionsMost} of ${result.sessionsMax}`,
