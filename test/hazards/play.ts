@@ -13,6 +13,17 @@ import type { HazardCase, OpenTransaction, Product, Source } from './hazard-case
 
 const QUIET_SYNCS = 2;
 
+/**
+ * While somebody holds the lock, a table's first batch commits and the next one waits just before it would: what then happens at the source happens in
+ * the middle of the run, however fast that is.
+ */
+const GATE = 4711;
+const GATE_SQL = `CREATE OR REPLACE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF EXISTS (SELECT FROM tidemark.ledger l WHERE l.run_id = NEW.run_id AND l.stream = NEW.stream) THEN PERFORM pg_advisory_xact_lock_shared(${GATE}); END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER gate BEFORE INSERT ON tidemark.ledger FOR EACH ROW EXECUTE FUNCTION gate()`;
+
 export interface Outcome extends Comparison {
   /** The stream's result of each sync, in order. */
   readonly syncs: readonly StreamResult[];
@@ -97,6 +108,7 @@ export class Play {
   async #sync(changing: readonly HazardCase[]): Promise<void> {
     const before = new Map<string, number>();
     for (const hazard of changing) before.set(hazard.id, await this.#batches(hazard));
+    const gate = changing.length === 0 ? null : await this.#gate();
     const running = this.#tidemark.begin('sync', 'play', '--json');
     const ended = { value: false };
     void running.result.finally(() => (ended.value = true));
@@ -105,9 +117,17 @@ export class Play {
       await hazard.during?.change(this.#source);
       return { hazard, batches: await this.#batches(hazard) };
     });
-    const seen = await Promise.all(changes);
+    const seen = await Promise.all(changes).finally(() => gate?.end());
     this.#syncs.push(await running.result);
     for (const { hazard, batches } of seen) if ((await this.#batches(hazard)) > batches) this.#changedMidRun.add(hazard.id);
+  }
+
+  /** Closes the gate; it opens when the client ends. */
+  async #gate(): Promise<{ end(): Promise<void> }> {
+    await this.#target.query(GATE_SQL);
+    const client = await this.#target.client();
+    await client.query(`SELECT pg_advisory_lock(${GATE})`);
+    return client;
   }
 
   /** Batches that the ledger has for a case; 0 before the ledger is there. */
