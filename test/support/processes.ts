@@ -4,9 +4,9 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { openSync, closeSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { forgetProcess, registerProcess, runFolder, signalGroup } from './run-folder.js';
 
 export interface StartOptions {
@@ -91,13 +91,25 @@ export function runTool(command: string, args: readonly string[], options: Start
   return result.stdout;
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** Below the ports that systems give to connections and to `listen(0)`: there a port that waits for its server is somebody else's soon, or a client meets itself. */
+const PORTS = { first: 12_000, last: 32_000 };
+const PORT_TRIES_MAX = 100;
+
+/** A port of 127.0.0.1 that was free a moment ago, and that nothing gets by chance. */
 export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < PORT_TRIES_MAX; tries += 1) {
+    const port = randomInt(PORTS.first, PORTS.last);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`${PORT_TRIES_MAX} ports from ${PORTS.first} to ${PORTS.last} are taken`);
+}
+
+function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 /** Asks until the answer is not null; throws with `what` and the log's end after `timeoutMs`. */
