@@ -99,7 +99,8 @@ describeTimeSkipping('a window of polls', () => {
   test('it gives way to a run that a person asked for, on the signal, and goes on after it', async () => {
     const activities = new RecordedActivities({ checkSource: async () => checked([]) });
     await withWorker(environment, activities.all, async () => {
-      const handle = await start(LONG);
+      // So rare that no poll of its own falls between the first one and the signal.
+      const handle = await start({ everySeconds: 43_200, ...LONG });
       await waitFor('the first poll', () => (activities.names.includes('checkSource') ? true : null));
       await handle.signal('giveWay');
       await waitFor('the poll after', () => (activities.argumentsOf('checkSource').length === 2 ? true : null));
