@@ -72,6 +72,7 @@ describeWith({ postgres: true }, 'relay', () => {
     for (const n of [1, 2, 3]) await emit('well', n);
     start();
     await waitFor('failure', async () => ((await stalled('poisoned'))[0]?.['state'] === 'failed' ? true : null));
+    await waitFor('the other stream', () => (taken('well').length === 3 ? true : null));
     expect([taken('well'), taken('poisoned')]).toEqual([[1, 2, 3], [1]]);
     expect((await stalled('poisoned'))[0]).toMatchObject({ error: 'HTTP 422' });
     receiver.reply = () => 204;
