@@ -36,9 +36,13 @@ describeWith({ postgres: true, temporal: true }, 'control of a run', () => {
   test('pause takes effect between batches, resume goes on to the end', async () => {
     await database.query(`INSERT INTO paused SELECT n, 'v', '2024-01-02Z'::timestamptz + n * interval '1 ms' FROM generate_series(1, ${ROWS}) n`);
     const before = await batches('paused');
+    // A batch in the middle waits for this row, so that the run can't end before it is paused.
+    const middle = await target.client();
+    await middle.query(`BEGIN; INSERT INTO paused.paused (id, at) VALUES (${ROWS / 2}, now())`);
     const running = tidemark.begin('sync', 'paused', '--json');
     await waitFor('a batch', async () => ((await batches('paused')) > before ? true : null));
     await tidemark.must('pause', 'paused', '--json');
+    await middle.query('ROLLBACK');
     await waitFor('status paused', async () => ((await tidemark.run('status', 'paused', '--json')).json?.streams?.[0]?.status === 'paused' ? true : null));
     const held = await waitFor('the ledger to stand still', async () => {
       const now = await batches('paused');
@@ -58,10 +62,9 @@ describeWith({ postgres: true, temporal: true }, 'control of a run', () => {
     const active = () => database.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidemark%' AND state = 'active' AND query LIKE '%slow%'");
     const running = tidemark.begin('sync', 'slow', '--json');
     await waitFor('the slow query', async () => ((await active()) === '0' ? null : true));
-    for (const { execution, parentExecution } of listWorkflows(address(), namespace(), 'ExecutionStatus = "Running"')) {
-      if (parentExecution === undefined || parentExecution === null) temporal(address(), namespace(), ['workflow', 'cancel', '--workflow-id', execution.workflowId]);
-    }
-    await waitFor('the query to be gone', async () => ((await active()) === '0' ? true : null), 20_000);
+    const run = await waitFor('the run in the list', () => listWorkflows(address(), namespace(), 'TidemarkSource = "slow" AND ExecutionStatus = "Running"').find(({ parentExecution }) => (parentExecution ?? null) === null) ?? null);
+    temporal(address(), namespace(), ['workflow', 'cancel', '--workflow-id', run.execution.workflowId]);
+    await waitFor('the query to be gone', async () => ((await active()) === '0' ? true : null));
     const { code, json } = await running.result;
     expect(code).not.toBe(0);
     expect(json?.streams?.[0]?.status ?? json?.error?.code).not.toBe('completed');
@@ -83,7 +86,7 @@ describeWith({ postgres: true, temporal: true }, 'control of a run', () => {
 
   test('nothing is left behind at the source and in the destination', async () => {
     for (const end of [database, target]) {
-      const idle = await waitFor('open transactions to end', async () => ((await end.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidemark%' AND state LIKE 'idle in transaction%'")) === '0' ? true : null), 30_000);
+      const idle = await waitFor('open transactions to end', async () => ((await end.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidemark%' AND state LIKE 'idle in transaction%'")) === '0' ? true : null));
       expect(idle).toBe(true);
     }
   });
