@@ -31,7 +31,8 @@ export class WebhookReceiver {
   static async start(): Promise<WebhookReceiver> {
     const server = createServer();
     const receiver = new WebhookReceiver(server);
-    server.on('request', (request, response) => void receiver.#take(request, response));
+    // A sender that is killed half way through a request leaves nothing to keep.
+    server.on('request', (request, response) => void receiver.#take(request, response).catch(() => response.destroy()));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     onFileEnd(() => receiver.stop());
     return receiver;
