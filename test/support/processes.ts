@@ -91,7 +91,7 @@ export function runTool(command: string, args: readonly string[], options: Start
   return result.stdout;
 }
 
-/** Below the ports that systems give to connections and to `listen(0)`: there a port that waits for its server is somebody else's soon, or a client meets itself. */
+/** Below the ports that systems give to connections and to `listen(0)`: there a port that waits for its server may be given away meanwhile. */
 const PORTS = { first: 12_000, last: 32_000 };
 const PORT_TRIES_MAX = 100;
 
