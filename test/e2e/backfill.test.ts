@@ -28,6 +28,12 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'backfill', () =
   const watermarks = () => target.value("SELECT json_agg(w ORDER BY source, stream)::text FROM tidemark.watermark w WHERE source IN ('shop', 'branch') AND stream <> 'busy'");
   const differences = async (source: PostgresDatabase | MariadbDatabase, table: string, into: string) => (await compareTables(source, table, target, into, ['id'])).differences;
   const doneSlices = async () => Number(await target.value("SELECT count(*) FROM tidemark.slice WHERE state = 'done'"));
+  /** Keeps a load of this row waiting. */
+  const rowHeld = async (id: number) => {
+    const holder = await target.client();
+    await holder.query(`BEGIN; SELECT FROM shop.held WHERE id = ${id} FOR UPDATE`);
+    return { letGo: async () => void (await holder.query('ROLLBACK')) };
+  };
 
   beforeAll(async () => {
     [shop, branch, target] = [await createDatabase('shop'), await createMariadb('branch'), await createDatabase('target')];
@@ -122,18 +128,22 @@ sources:
     await target.query("DELETE FROM tidemark.ledger WHERE stream = 'held' AND kind IN ('range', 'slice'); UPDATE tidemark.generation SET display = NULL WHERE stream = 'held'");
     await shop.query("UPDATE held SET v = 'paused'");
     const before = await doneSlices();
+    // 18 rows in a slice: its twelfth waits until the pause is there, its 67th until the cancel is, however fast the slices before them are.
+    const [twelfth, late] = [await rowHeld(200), await rowHeld(1200)];
     const running = tidemark.begin('backfill', 'shop', 'held', ...MONTH, '--slice', '6h', '--parallel', '1', '--json');
     await waitFor('some slices', async () => ((await doneSlices()) > before + 2 ? true : null));
     await tidemark.must('pause', 'shop', '--stream', 'held', '--json');
+    await twelfth.letGo();
     const held = await waitFor('the slices to stand still', async () => {
       const now = await doneSlices();
       await new Promise((resolve) => setTimeout(resolve, 1500));
       return (await doneSlices()) === now ? now : null;
     });
     await tidemark.must('resume', 'shop', '--stream', 'held', '--json');
-    await waitFor('more slices', async () => ((await doneSlices()) > held ? true : null), 30_000);
+    await waitFor('more slices', async () => ((await doneSlices()) > held ? true : null));
     running.kill('SIGINT');
     expect((await running.result).code).toBe(130);
+    await late.letGo();
     const after = await doneSlices();
     expect(after - before).toBeLessThan(124);
     expect((await tidemark.must('runs', 'shop', '--json')).runs?.[0]).toMatchObject({ kind: 'backfill', status: 'cancelled' });
@@ -170,6 +180,6 @@ sources:
     const started = temporal(tidemark.env['TEMPORAL_ADDRESS'] ?? '', tidemark.env['TEMPORAL_NAMESPACE'] ?? '', ['workflow', 'start', '--type', 'backfillStream', '--task-queue', 'tidemark', '--workflow-id', 'raw', '--input', '{"source":"shop","stream":"entry","from":"1","to":"2"}']);
     expect(started).toBeDefined();
     const [address, namespace] = [tidemark.env['TEMPORAL_ADDRESS'] ?? '', tidemark.env['TEMPORAL_NAMESPACE'] ?? ''];
-    await waitFor('it to fail', async () => (listWorkflows(address, namespace, "WorkflowId = 'raw' AND ExecutionStatus = 'Failed'").length > 0 ? true : null), 30_000);
+    await waitFor('it to fail', async () => (listWorkflows(address, namespace, "WorkflowId = 'raw' AND ExecutionStatus = 'Failed'").length > 0 ? true : null));
   });
 });
