@@ -55,6 +55,9 @@ describeWith({ postgres: true, temporal: true }, 'workers killed in the middle',
       ['weather', await change(flights, 'weather', 'wind_dir')],
     ]);
 
+    // The last row waits for this one, so that the sync can't end before the kills, however fast the machine is.
+    const last = await target.client();
+    await last.query(`BEGIN; INSERT INTO air.flights (id, updated_at) VALUES (${await flights.value('SELECT max(id) FROM flights')}, now())`);
     const running = tidemark.begin('sync', 'air', '--json');
     const ended = { value: false };
     void running.result.finally(() => (ended.value = true));
@@ -71,6 +74,7 @@ describeWith({ postgres: true, temporal: true }, 'workers killed in the middle',
     }
     // Kills after the end would prove nothing.
     expect(ended.value).toBe(false);
+    await last.query('ROLLBACK');
     const { code, json, stdout, stderr } = await running.result;
     if (code !== 0) throw new Error(`seed ${seed}, kills after ${killed.join(', ')} ms: sync ended with ${code}\n${stdout}\n${stderr.slice(-3000)}`);
     expect(json?.streams?.map(({ status }) => status)).toEqual(TABLES.map(() => 'completed'));
