@@ -1,7 +1,8 @@
 /** Every EXACT hazard of a watermark that applies to MySQL and MariaDB, driven through the connector alone. */
 import type mysql from 'mysql2/promise';
 import { describeWith } from '../support/describe-with.ts';
-import { createMariadb, type MariadbDatabase } from '../support/mariadb.ts';
+import { createMariadb, privateMariadb, type MariadbDatabase } from '../support/mariadb.ts';
+import { waitFor } from '../support/processes.ts';
 import { MiniEngine } from './mysql-engine.ts';
 
 let database: MariadbDatabase;
@@ -28,7 +29,7 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => { setTimeou
 
 describeWith({ mariadb: true }, 'MariaDB watermark', () => {
   beforeAll(async () => {
-    database = await createMariadb('watermark');
+    database = await createMariadb('watermark', await privateMariadb());
   });
 
   test.each(["'2026-01-02'", 'UTC_TIMESTAMP(6)'])('W01: a long transaction commits late with an older time (%s)', async (at) => {
@@ -64,7 +65,7 @@ describeWith({ mariadb: true }, 'MariaDB watermark', () => {
     await engine.run();
     const client = await database.client();
     const running = client.query(`INSERT INTO ${name} SELECT 50, UTC_TIMESTAMP(6), SLEEP(2)`);
-    await wait(500);
+    await waitFor('the statement to sleep', async () => ((await database.value(`SELECT count(*) FROM information_schema.processlist WHERE id = ${client.threadId} AND state = 'User sleep'`)) === '1' ? true : null));
     await database.query(`INSERT INTO ${name} VALUES (60, UTC_TIMESTAMP(6), 'after')`);
     await engine.run();
     await running;
@@ -323,6 +324,8 @@ describeWith({ mariadb: true }, 'MariaDB watermark', () => {
     const client = await database.client();
     for (const statement of ["XA START 'held'", `INSERT INTO ${name} VALUES (50, '2026-01-15', 'prepared')`, "XA END 'held'", "XA PREPARE 'held'"]) await client.query(statement);
     client.destroy();
+    // As long as the server has the connection, nobody else can commit what it has prepared.
+    await waitFor('the connection to end', async () => ((await database.value(`SELECT count(*) FROM information_schema.processlist WHERE id = ${client.threadId}`)) === '0' ? true : null));
     await database.query(`INSERT INTO ${name} VALUES (60, '2026-02-01', 'other')`);
     await engine.run();
     await engine.run();
@@ -435,10 +438,16 @@ describeWith({ mariadb: true }, 'MariaDB watermark', () => {
     const name = await table();
     await fill(name, 5);
     const engines = await Promise.all(Array.from({ length: 12 }, () => MiniEngine.for(database, name, 'at')));
-    for (let round = 0; round < 3; round += 1) {
-      await Promise.all(engines.map((engine) => engine.run()));
-      expect(engines.map((engine) => engine.guarantee)).toEqual(engines.map(() => 'exact'));
-    }
+    // The server renews what it shows only while nobody looks: on a busy machine one may find it stale each time, says so, and the next run finds it.
+    const seeing = async (engine: MiniEngine): Promise<number> => {
+      for (let run = 1; run <= 5; run += 1) {
+        await engine.run();
+        if (engine.guarantee === 'exact') return run;
+        expect(engine.guarantee).toBe('within 60s');
+      }
+      throw new Error('five runs in a row did not see the open transactions');
+    };
+    for (let round = 0; round < 3; round += 1) await Promise.all(engines.map(seeing));
     await Promise.all(engines.map((engine) => engine.session.close()));
   });
 

@@ -91,8 +91,7 @@ export async function startMariadb(folder: string, options: readonly string[] = 
   const dataFolder = join(folder, 'data');
   const password = `pw-${uniqueName('t')}-${Math.random().toString(36).slice(2)}`;
   const init = join(folder, 'init.sql');
-  // Temporary tables of two installations that share /tmp may have one name.
-  const tmpFolder = join(folder, 'mariadb-tmp');
+  const tmpFolder = tmpOf(folder);
   for (const path of [dataFolder, tmpFolder]) mkdirSync(path, { mode: 0o700 });
   // The anonymous user would shadow 'tidemark'@'%' on localhost.
   writeFileSync(init, `DELETE FROM mysql.global_priv WHERE User = '';\nFLUSH PRIVILEGES;\nCREATE OR REPLACE USER 'tidemark'@'%' IDENTIFIED BY '${password}';\nGRANT ALL ON *.* TO 'tidemark'@'%' WITH GRANT OPTION;\n`);
@@ -102,9 +101,14 @@ export async function startMariadb(folder: string, options: readonly string[] = 
   return launch(folder, await freePort(), password, options);
 }
 
+/** A server that starts removes all temporary tables that it finds: another one whose query is using them at that moment crashes. */
+function tmpOf(folder: string): string {
+  return join(folder, 'mariadb-tmp');
+}
+
 async function launch(folder: string, port: number, password: string, options: readonly string[]): Promise<MariadbServer & { process: RunningProcess }> {
   const [dataFolder, log] = [join(folder, 'data'), join(folder, 'mariadb.log')];
-  const args = ['--no-defaults', `--datadir=${dataFolder}`, `--port=${port}`, `--socket=${join(dataFolder, 's')}`, `--pid-file=${join(dataFolder, 'pid')}`, `--init-file=${join(folder, 'init.sql')}`, ...OPTIONS, ...options];
+  const args = ['--no-defaults', `--datadir=${dataFolder}`, `--tmpdir=${tmpOf(folder)}`, `--port=${port}`, `--socket=${join(dataFolder, 's')}`, `--pid-file=${join(dataFolder, 'pid')}`, `--init-file=${join(folder, 'init.sql')}`, ...OPTIONS, ...options];
   const running = startProcess(servers.mariadb ?? '', { args, log, cwd: folder, ...serverUser(['mysql', 'nobody']) });
   const server = { host: '127.0.0.1', port, user: 'tidemark', password, log, pid: running.pid };
   await waitFor('MariaDB', () => answers(server, running), 60_000, log);
@@ -142,9 +146,12 @@ export async function privateMariadb(options: readonly string[] = []): Promise<M
   return server;
 }
 
-/** A fresh database of the shared server, dropped at the end of the test file. */
-export async function createMariadb(prefix: string): Promise<MariadbDatabase> {
-  const server = await sharedMariadb();
+/**
+ * A fresh database, dropped at the end of the test file; of the shared server unless another is given. Who counts what is read wants a server of
+ * its own ({@link privateMariadb}): a reader there sees the open transactions of all databases, those of other test files too, and reads again for them.
+ */
+export async function createMariadb(prefix: string, on?: MariadbServer): Promise<MariadbDatabase> {
+  const server = on ?? (await sharedMariadb());
   const name = uniqueName(prefix);
   const admin = new MariadbDatabase(server, 'mysql');
   await admin.query(`CREATE DATABASE \`${name}\` CHARACTER SET utf8mb4`);
