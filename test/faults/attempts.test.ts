@@ -225,6 +225,8 @@ describeWith({ postgres: true, mariadb: true }, 'attempts that overlap', () => {
   });
 });
 
+const NO_SUCH_THREAD = 1094;
+
 const LEFT_BY = 'SELECT count(*) FROM (SELECT run_id FROM tidemark.batch UNION ALL SELECT run_id FROM tidemark.run_stream) l WHERE run_id = $1';
 
 async function writeRun(target: PostgresDatabase, runId: string, endedAt: 'now' | null): Promise<void> {
@@ -241,5 +243,10 @@ async function endSourceSessions(stream: OneStream): Promise<void> {
     return;
   }
   const ours = "FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND command <> 'Daemon'";
-  for (const { id } of await source.query(`SELECT id ${ours}`)) await source.query(`KILL ${id}`);
+  const ids = (await source.query(`SELECT id ${ours}`)).map(({ id }) => id);
+  for (const id of ids) await source.query(`KILL ${id}`).catch((error: { errno?: number }) => {
+    // It has ended by itself meanwhile.
+    if (error.errno !== NO_SUCH_THREAD) throw error;
+  });
+  await waitFor('the sessions to end', async () => ((await source.value(`SELECT count(*) FROM information_schema.processlist WHERE id IN (${['0', ...ids].join()})`)) === '0' ? true : null));
 }

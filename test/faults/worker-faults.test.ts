@@ -90,14 +90,16 @@ function ended(how: 'cancel' | 'terminate', at: Place): Case {
   };
 }
 
-/** Ends what runs by its id, once Temporal's list has it: a query would end what is listed when it gets to it. */
+/** Ends what runs by its id, once Temporal's list has it: a query would end what is listed when it gets to it. The list may lag behind: what it takes for running may have ended. */
 async function endAll(run: FaultRun, how: 'cancel' | 'terminate'): Promise<void> {
   const { TEMPORAL_ADDRESS: address = '', TEMPORAL_NAMESPACE: namespace = '' } = run.tidemark.env;
+  const of = ({ workflowId, runId }: { workflowId: string; runId: string }) => ['--workflow-id', workflowId, '--run-id', runId];
+  const runs = (execution: { workflowId: string; runId: string }) => temporal(address, namespace, ['workflow', 'describe', ...of(execution), '--output', 'json']).includes('WORKFLOW_EXECUTION_STATUS_RUNNING');
   const running = await waitFor('a workflow to be listed', () => {
-    const listed = listWorkflows(address, namespace, "ExecutionStatus = 'Running' AND WorkflowType = 'syncSource'");
+    const listed = listWorkflows(address, namespace, "ExecutionStatus = 'Running' AND WorkflowType = 'syncSource'").filter(({ execution }) => runs(execution));
     return listed.length > 0 ? listed : null;
   });
-  for (const { execution } of running) temporal(address, namespace, ['workflow', how, '--workflow-id', execution.workflowId, '--run-id', execution.runId]);
+  for (const { execution } of running) temporal(address, namespace, ['workflow', how, ...of(execution)]);
 }
 
 /** F-06: a run that was ended before any of its streams began is not one in which all streams completed. */
