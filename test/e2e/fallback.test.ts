@@ -88,6 +88,7 @@ sources:
   test('that lags behind the last read is skipped until it has caught up: no row goes, nothing parks', async () => {
     await caughtUp();
     await replica.query('SELECT pg_wal_replay_pause()');
+    await waitFor('the replay to pause', async () => ((await replica.value('SELECT pg_get_wal_replay_pause_state()')) === 'paused' ? true : null));
     await primary.query("INSERT INTO t VALUES (4, '2026-01-04Z'); INSERT INTO whole VALUES (4, 'd')");
     expect(await ends()).toEqual([['completed', null], ['completed', null]]);
     await server.stop();
