@@ -171,13 +171,13 @@ sources:
     expect(await run('pause', 'shop', '--stream', 'lookup')).toMatchObject({ code: 0, document: { ok: true, source: 'shop', stream: 'lookup', paused: true } });
     expect([(await streamStatus('lookup')).status, (await streamStatus('account')).status]).toEqual(['paused', 'completed']);
     for (let again = 0; again < 2; again += 1) expect(await run('pause', 'shop')).toMatchObject({ code: 0, document: { source: 'shop', stream: null, paused: true } });
-    expect(schedulePaused()).toBe(true);
+    await waitFor('the schedule to pause', () => (schedulePaused() ? true : null));
     await database.query("INSERT INTO account VALUES (101, 'late', now())");
     expect(await run('sync', 'shop', '--stream', 'account')).toMatchObject({ code: 1, document: { streams: [{ status: 'paused', read: 0 }] } });
     expect(await streamStatus('account')).toMatchObject({ status: 'paused', rows: 100, next: 'tidemark resume shop' });
     expect(await run('resume', 'shop', '--stream', 'lookup')).toMatchObject({ code: 0, document: { stream: 'lookup', paused: true, warnings: [expect.stringContaining('as a whole')] } });
     for (let again = 0; again < 2; again += 1) expect(await run('resume', 'shop', '--force')).toMatchObject({ code: 0, document: { source: 'shop', stream: null, paused: false, warnings: [] } });
-    expect(schedulePaused()).toBe(false);
+    await waitFor('the schedule to go on', () => (schedulePaused() ? null : true));
     await waitFor('the poll that a resume begins', async () => ((await streamStatus('account')).rows === 101 ? true : null));
     expect(await run('pause', 'nobody')).toMatchObject({ code: 2, document: { error: { code: 'usage.unknown_source' } } });
     expect(await run('resume', 'shop', '--stream', 'nothing')).toMatchObject({ code: 2, document: { error: { code: 'usage.unknown_stream' } } });

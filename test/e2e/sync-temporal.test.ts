@@ -34,14 +34,14 @@ describeWith({ postgres: true, temporal: true }, 'through Temporal', () => {
   });
 
   test('apply makes a schedule for each source, in its time zone, and removes it', async () => {
-    await waitFor('schedules', () => (scheduled('demo') && scheduled('nightly') ? true : null), 20_000);
+    await waitFor('schedules', () => (scheduled('demo') && scheduled('nightly') ? true : null));
     const nightly = schedules().find(({ scheduleId }) => scheduleId.includes('nightly'))?.scheduleId ?? '';
     const described = client('schedule', 'describe', '--schedule-id', nightly, '--output', 'json');
     expect(described).toContain('Africa/Dar_es_Salaam');
     expect(described).toMatch(/BufferOne|BUFFER_ONE/i);
     tidemark.configure(configuration(['demo']));
     await tidemark.apply();
-    await waitFor('the schedule to go', () => (scheduled('nightly') ? null : true), 20_000);
+    await waitFor('the schedule to go', () => (scheduled('nightly') ? null : true));
     expect(scheduled('demo')).toBe(true);
   });
 
@@ -53,7 +53,7 @@ describeWith({ postgres: true, temporal: true }, 'through Temporal', () => {
     const attributes = started?.['workflowExecutionStartedEventAttributes'] as { taskQueue: { name: string } };
     client('workflow', 'execute', '--type', 'syncSource', '--task-queue', attributes.taskQueue.name, '--workflow-id', 'by-hand', '--input', '{"source":"demo"}');
     expect(await has('demo', 2)).toBe('1');
-    await waitFor('visibility', () => (list('TidemarkSource = "demo"').some(({ execution }) => execution.workflowId === 'by-hand') ? true : null), 20_000);
+    await waitFor('visibility', () => (list('TidemarkSource = "demo"').some(({ execution }) => execution.workflowId === 'by-hand') ? true : null));
   });
 
   test('several syncs at once: none fails, none overlaps another', async () => {
