@@ -87,7 +87,7 @@ describeWith({ postgres: true }, 'PostgreSQL watermark, its protections', () => 
     await engine.run();
     await engine.session.close();
     await server.kill();
-    await restarted();
+    await server.restart();
     await database.query(`INSERT INTO crash VALUES (2, now(), 'after')`);
     const after = await MiniEngine.for(database, 'crash', 'at');
     after.position = engine.position;
@@ -122,18 +122,6 @@ describeWith({ postgres: true }, 'PostgreSQL watermark, its protections', () => 
     await engine.session.close();
   });
 });
-
-/** The killed server's children may hold its memory for a moment longer. */
-async function restarted(): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await server.restart();
-    } catch (error) {
-      if (attempt === 20) throw error;
-      await sleep(100);
-    }
-  }
-}
 
 /** Transactions of different lengths, with savepoints and rollbacks, whose rows have the time of their beginning. */
 async function write(client: pg.Client, table: string, writer: number, random: () => number): Promise<void> {

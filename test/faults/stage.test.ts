@@ -1,7 +1,6 @@
 /** The stage is an unlogged table: it may vanish at any moment between its extract and its load, and costs no row. */
 import { describeWith } from '../support/describe-with.ts';
 import { PrivatePostgres } from '../support/postgres.ts';
-import { signalFamily } from '../support/process-family.ts';
 import { OneStream, ROWS } from './one-stream.ts';
 import type { Product } from './one-stream.ts';
 
@@ -89,13 +88,12 @@ describeWith({ postgres: true }, 'a destination that crashes', () => {
     stream.runId = 'copy';
     await stream.change(1, 20, 'copy');
     const step = stream.nextStep((await stream.prepare()).generation);
-    let cutOff = false;
+    const kills: Promise<void>[] = [];
     const cut = stream.extract(step, stream.engine, () => {
-      if (!cutOff) signalFamily(server.server.pid, 'SIGKILL');
-      cutOff = true;
+      if (kills.length === 0) kills.push(server.kill());
     });
     await expect(cut).rejects.toMatchObject({ code: 'target.connection_lost' });
-    await server.kill();
+    await Promise.all(kills);
     await server.restart();
     const { batch } = await stream.extract(step);
     await stream.load(batch);

@@ -6,6 +6,7 @@ import { chownSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import pg from 'pg';
 import { servers } from './describe-with.ts';
+import { killFamily } from './process-family.ts';
 import { freePort, logTail, runTool, serverUser, startProcess, waitFor } from './processes.ts';
 import type { RunningProcess } from './processes.ts';
 import { onFileEnd } from './release.ts';
@@ -174,7 +175,9 @@ export class PrivatePostgres {
     return this.#running;
   }
 
+  /** As a power cut: all of its processes at once. */
   async kill(): Promise<void> {
+    if (this.#running?.process.running) await killFamily(this.#running.pid);
     await this.#running?.process.kill();
   }
 
