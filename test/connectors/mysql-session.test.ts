@@ -122,7 +122,7 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
 
   test('a server that falls silent after the login is given up', async () => {
     const port = await fakeServer(silentAfterLogin);
-    const error = await failure(openSession(database, { port, connectTimeoutMs: 500 }));
+    const error = await failure(openSession(database, { port, connectTimeoutMs: 3_000 }));
     expect(error.code).toBe('source.connection_lost');
   });
 
@@ -231,8 +231,8 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
   });
 
   test('the statement timeout ends a read', async () => {
-    const session = await openSession(database, { statementTimeoutMs: 500 });
-    const table = await session.describe('sleeper');
+    const table = await (await openSession(database)).describe('sleeper');
+    const session = await openSession(database, { statementTimeoutMs: 2_000 });
     const rows = await session.readPart({ ...whole(table), columns: ['v'] }, { from: null, to: null, rowEstimate: 0 }, 'copy-text');
     expect((await failure(readLines(rows))).code).toBe('source.statement_timeout');
   });
@@ -258,7 +258,7 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
     const { host, port, user, password } = database.server;
     const connection = await openConnection(
       { host, port, user, password, database: database.name, tls: { mode: 'disable' } },
-      { applicationName: 'tidemark test', connectTimeoutMs: 5000, statementTimeoutMs: 5000, signal: new AbortController().signal },
+      { applicationName: 'tidemark test', connectTimeoutMs: 10_000, statementTimeoutMs: 10_000, signal: new AbortController().signal },
     );
     for (const sql of ["INSERT INTO accounts (name) VALUES ('x')", 'DELETE FROM accounts', 'CREATE TABLE made (x int)', "SET @x = 1; DELETE FROM accounts"]) {
       await expect(connection.query(sql, 'a write')).rejects.toMatchObject({ name: 'TidemarkError' });
