@@ -5,7 +5,7 @@ import { openDestination, type Destination } from '../../destinations/postgres/d
 import { pruneEvents, saveWebhook } from '../../destinations/postgres/webhooks.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { waitFor } from '../support/processes.ts';
-import { createDatabase, type PostgresDatabase } from '../support/postgres.ts';
+import { PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { onFileEnd } from '../support/release.ts';
 import { WebhookReceiver, type Reply } from '../support/webhook-receiver.ts';
 
@@ -30,7 +30,8 @@ describeWith({ postgres: true }, 'relay', () => {
   const stalled = (stream: string) => target.query('SELECT state, attempts, error FROM tidemark.webhook_stream WHERE stream = $1', [stream]);
 
   beforeAll(async () => {
-    target = await createDatabase('target');
+    // What is delivered is forgotten once no older transaction of the whole server is open: here all are of these tests.
+    target = await (await PrivatePostgres.start({ autovacuum: 'off' })).createDatabase('target');
     destination = openDestination(target.url);
     onFileEnd(() => destination.close());
     await destination.ready();
