@@ -79,10 +79,12 @@ describeWith({ postgres: true, temporal: true }, 'events', () => {
   });
 
   test('a dead webhook holds nobody up, and is seen', async () => {
-    expect(dead.deliveries.length).toBeGreaterThan(0);
+    const webhooks = await waitFor('both streams to be held up', async () => {
+      const told = ((await tidemark.must('events', '--json')) as unknown as { webhooks: { url: string; state: string; stalled: object[] }[] }).webhooks;
+      return told.at(-1)?.stalled.length === 2 ? told : null;
+    });
     expect(new Set(dead.deliveries.map(({ id }) => id)).size).toBeLessThanOrEqual(2);
     expect(dead.deliveries.every(({ type }) => type === 'tidemark.DataSynced')).toBe(true);
-    const { webhooks } = (await tidemark.must('events', '--json')) as unknown as { webhooks: { url: string; state: string; stalled: object[] }[] };
     expect(webhooks).toMatchObject([{ state: 'ok', stalled: [] }, { url: new URL(dead.url).origin, state: 'retrying', stalled: [{ source: 'bank', stream: 'account', error: 'HTTP 500' }, { stream: 'card' }] }]);
     const { streams } = (await tidemark.must('status', '--json')) as unknown as { streams: { warnings: string[] }[] };
     expect(streams[0]?.warnings.join()).toContain('events wait for the webhook');
