@@ -78,7 +78,10 @@ sources:
     expect(result).toMatchObject({ read: ROWS, written: 1000, slices: { total: 8 } });
     expect(await differences(shop, 'entry', 'shop.entry')).toEqual([]);
     const [address, namespace] = [tidemark.env['TEMPORAL_ADDRESS'] ?? '', tidemark.env['TEMPORAL_NAMESPACE'] ?? ''];
-    const workflows = listWorkflows(address, namespace).filter(({ execution }) => execution.workflowId.startsWith('backfill/shop/entry'));
+    const workflows = await waitFor('it in the list', () => {
+      const found = listWorkflows(address, namespace).filter(({ execution }) => execution.workflowId.startsWith('backfill/shop/entry'));
+      return found.length > 0 ? found : null;
+    });
     expect(workflows).toHaveLength(1);
     for (const { execution } of workflows) expect(JSON.stringify(exportHistory(address, namespace, execution))).not.toMatch(/777777777|Nzc3Nzc3Nz/);
   });
