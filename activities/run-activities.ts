@@ -4,7 +4,7 @@ import { setPaused } from '../destinations/postgres/catalog.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { forgetBatches } from '../destinations/postgres/batch.ts';
 import { settleParking, statusWithSource, withLastGood } from '../destinations/postgres/parking.ts';
-import { activateRun, beginStream, endRun, endStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
+import { activateRun, beginStream, endRun, endStream, ensureStream, findActiveRun, findRun, listStreamResults, listWaitingRuns, requestRun, yieldRun, type RunRow } from '../destinations/postgres/runs.ts';
 import { WaitingRuns } from '../destinations/postgres/waiting-runs.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { TidemarkError, type ErrorInfo } from '../schemas/errors.ts';
@@ -94,10 +94,11 @@ export function createRunActivities(deps: RunActivityDeps) {
       });
     },
 
-    /** Ends the run and sums it up. */
-    async endRun(request: RunRef & { readonly status: RunSummary['status'] | null; readonly polls: number }): Promise<RunSummary> {
+    /** Ends the run and sums it up. `unfinished`: streams whose workflow failed, or was ended by somebody before its first step. */
+    async endRun(request: RunRef & { readonly status: RunSummary['status'] | null; readonly polls: number; readonly unfinished?: readonly string[] }): Promise<RunSummary> {
       return asActivity(() =>
         engine.destination.transaction('ending a run', async (session) => {
+          for (const stream of request.unfinished ?? []) await ensureStream(session, request.runId, request.source, stream);
           const streams = await listStreamResults(session, request.runId);
           const status = request.status ?? (streams.every(isDone) ? 'completed' : 'failed');
           await endRun(session, request.runId, status, request.polls);

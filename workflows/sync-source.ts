@@ -78,6 +78,8 @@ class SourceRun {
   /** Of a window: the instant of the last poll. */
   #tick = 0;
   readonly #running = new Set<string>();
+  /** Streams whose own workflow did not end well; it may not have come to write down why. */
+  readonly #unfinished = new Set<string>();
   #giveWay = false;
   #syncNow = false;
   #breakerTold = false;
@@ -171,16 +173,19 @@ class SourceRun {
     this.#running.add(stream);
     this.#show();
     try {
-      if (await this.#syncedInPoll(stream, pollNumber)) return;
-      await executeChild(syncStream, {
-        workflowId: `${workflowInfo().workflowId}/${pollNumber}/${stream}`,
-        args: [{ runId: this.runId, source, stream, full, ...(detectDeletes ? { detectDeletes } : {}), poll: pollNumber, queue: checked.queue, priority: checked.priority }],
-        staticSummary: `${source} ${stream}`.slice(0, 200),
-        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-        priority: { priorityKey: checked.priority },
-      });
+      if (!(await this.#syncedInPoll(stream, pollNumber))) {
+        await executeChild(syncStream, {
+          workflowId: `${workflowInfo().workflowId}/${pollNumber}/${stream}`,
+          args: [{ runId: this.runId, source, stream, full, ...(detectDeletes ? { detectDeletes } : {}), poll: pollNumber, queue: checked.queue, priority: checked.priority }],
+          staticSummary: `${source} ${stream}`.slice(0, 200),
+          parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+          priority: { priorityKey: checked.priority },
+        });
+      }
+      this.#unfinished.delete(stream);
     } catch (failure) {
       if (isCancellation(failure)) throw failure;
+      this.#unfinished.add(stream);
     } finally {
       this.#running.delete(stream);
       this.#show();
@@ -206,7 +211,7 @@ class SourceRun {
 
   async end(status: RunSummary['status'] | null): Promise<RunSummary> {
     this.#enter('ended');
-    const summary = await bookkeeping.endRun({ runId: this.runId, source: this.#request.source, status, polls: this.#polls });
+    const summary = await bookkeeping.endRun({ runId: this.runId, source: this.#request.source, status, polls: this.#polls, unfinished: [...this.#unfinished] });
     markStatus(summary.status);
     setCurrentDetails(summaryTable(summary));
     return summary;

@@ -91,12 +91,12 @@ function ended(how: 'cancel' | 'terminate', at: Place): Case {
 }
 
 /** Ends what runs by its id, once Temporal's list has it: a query would end what is listed when it gets to it. The list may lag behind: what it takes for running may have ended. */
-async function endAll(run: FaultRun, how: 'cancel' | 'terminate'): Promise<void> {
+async function endAll(run: FaultRun, how: 'cancel' | 'terminate', type = 'syncSource'): Promise<void> {
   const { TEMPORAL_ADDRESS: address = '', TEMPORAL_NAMESPACE: namespace = '' } = run.tidemark.env;
   const of = ({ workflowId, runId }: { workflowId: string; runId: string }) => ['--workflow-id', workflowId, '--run-id', runId];
   const runs = (execution: { workflowId: string; runId: string }) => temporal(address, namespace, ['workflow', 'describe', ...of(execution), '--output', 'json']).includes('WORKFLOW_EXECUTION_STATUS_RUNNING');
   const running = await waitFor('a workflow to be listed', () => {
-    const listed = listWorkflows(address, namespace, "ExecutionStatus = 'Running' AND WorkflowType = 'syncSource'").filter(({ execution }) => runs(execution));
+    const listed = listWorkflows(address, namespace, `ExecutionStatus = 'Running' AND WorkflowType = '${type}'`).filter(({ execution }) => runs(execution));
     return listed.length > 0 ? listed : null;
   });
   for (const { execution } of running) temporal(address, namespace, ['workflow', how, ...of(execution)]);
@@ -114,6 +114,22 @@ const endedBeforeItBegan: Case = {
     run.goOn();
     const { code, json } = await running;
     if (code !== 1 || json?.error?.code !== 'run.incomplete') throw new Error(`a sync whose run was ended from outside ended with ${code} and ${json?.error?.code}`);
+    await run.settled();
+  },
+};
+
+/** F-06: a stream whose own workflow was ended before its first step did anything is not missing from its run. */
+const streamEndedBeforeItBegan: Case = {
+  name: "terminate a stream's workflow before its first step: the sync says so",
+  play: async (run) => {
+    await more(run);
+    run.arm({ phase: 'P0', place: 'prepareStream', action: 'hold' });
+    const running = run.begin();
+    await run.reached(running);
+    await endAll(run, 'terminate', 'syncStream');
+    const { code, json } = await running;
+    run.goOn();
+    if (code !== 1 || json?.streams?.[0]?.status !== 'skipped') throw new Error(`a sync whose only stream was ended from outside ended with ${code} and ${JSON.stringify(json)}`);
     await run.settled();
   },
 };
@@ -149,7 +165,7 @@ for (const engine of engines) {
     const lanes: Case[][] = [
       [firstLoad, zombie('P6'), ...allFaults<Case>([zombie('P1'), zombie('P3'), zombie('P5'), zombie('P7'), zombie('P8')])],
       [firstLoad, zombie('P3'), stoppedTwice('P3'), clock('P3', HOUR_MS), clock('P6', -2 * HOUR_MS), ...allFaults<Case>([stoppedTwice('P1'), stoppedTwice('P6'), clock('P1', -HOUR_MS), ...['prepareStream', 'extractBatch', 'endStream'].map((place) => zombie('P0', place))])],
-      [firstLoad, endedBeforeItBegan, ended('terminate', { phase: 'P6' }), ended('cancel', { phase: 'P3' }), paused({ phase: 'P4' }), ...allFaults<Case>(EVERYWHERE.flatMap((at) => [ended('terminate', at), ended('cancel', at), paused(at)]))],
+      [firstLoad, endedBeforeItBegan, streamEndedBeforeItBegan, ended('terminate', { phase: 'P6' }), ended('cancel', { phase: 'P3' }), paused({ phase: 'P4' }), ...allFaults<Case>(EVERYWHERE.flatMap((at) => [ended('terminate', at), ended('cancel', at), paused(at)]))],
     ];
     testLanes(lanes, async () => FaultRun.start({ engine, source: await engine.shared() }));
   });
