@@ -16,7 +16,6 @@ const PROJECTS = {
   conformance: 180 * SECOND,
   workflows: 120 * SECOND,
   replay: 120 * SECOND,
-  faults: 180 * SECOND,
   'bad-input': 240 * SECOND,
   e2e: 300 * SECOND,
   faults: 300 * SECOND,
