@@ -1,6 +1,7 @@
 /** Full builds: a table cut by primary key, each part read in a snapshot of its own. */
 import { setTimeout } from 'node:timers/promises';
 import type { BatchLimits, FullPlan, Part, RowRead, StreamRead } from '../connector.ts';
+import { partRows } from '../part-rows.ts';
 import { takeBounds } from './bounds.ts';
 import { digestRows } from './digest.ts';
 import { isoClock } from './incremental.ts';
@@ -41,10 +42,11 @@ function isLastPart(stream: StreamRead, cut: number, rowsMax: number): boolean {
   return rowEstimate >= ESTIMATED_ROWS_MIN && rowEstimate - cut * rowsMax <= rowsMax * ONE_PART_BATCHES;
 }
 
-/** Walks the key in steps of `rowsMax`: exact parts for any distribution of keys, at the cost of one scan of the key up to the last of them. */
-async function cutParts(source: Source, stream: StreamRead, rowsMax: number): Promise<readonly Part[]> {
+/** Walks the key in steps of equal size: exact parts for any distribution of keys, at the cost of one scan of the key up to the last of them. */
+async function cutParts(source: Source, stream: StreamRead, limits: BatchLimits): Promise<readonly Part[]> {
   const key = keyColumns(stream);
   if (key.length === 0) return [{ from: null, to: null, rowEstimate: stream.table.rowEstimate }];
+  const rowsMax = partRows(stream.table.rowEstimate, limits.rowsMax);
   const parts: Part[] = [];
   let from: readonly string[] | null = null;
   while (!isLastPart(stream, parts.length, rowsMax)) {
@@ -73,14 +75,14 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
     const [clock] = await connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
     const digest = await digestRows(connection, stream, ['TRUE']);
     const state: ReadState = { ...NO_CURSOR, key: [...stream.key], tail: { from: null, partial: false, max: null, digest } };
-    const parts = await cutParts(source, stream, limits.rowsMax);
+    const parts = await cutParts(source, stream, limits);
     await connection.query('COMMIT', tableName(stream));
     return { parts, position: positionOf(await source.identity(), stream, state, null), guarantee: 'full refresh', asOf: isoClock(clock?.[0] ?? '') };
   }
   if (stream.table.rowEstimate >= WAIT_FROM_ROWS && ground.sight.transactions) await waitForOthers(source);
   const bounds = await takeBounds(connection, ground, stream, null);
   const state = await stateOf(connection, stream, bounds, null);
-  const parts = await cutParts(source, stream, limits.rowsMax);
+  const parts = await cutParts(source, stream, limits);
   await connection.query('COMMIT', tableName(stream));
   return { parts, position: positionOf(await source.identity(), stream, state, state.bound), guarantee: bounds.guarantee, asOf: isoClock(bounds.clock) };
 }

@@ -1,6 +1,7 @@
 /** Full builds: the table cut by key into parts of about equal size, each read in a snapshot of its own. */
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { BatchLimits, FullPlan, Part, RowFormat, StreamRead } from '../connector.ts';
+import { partRows } from '../part-rows.ts';
 import { type CopyOut, copyOut } from './copy.ts';
 import type { PostgresClient } from './client.ts';
 import { beginSnapshot, guaranteeOf, makeMark, usableFormat } from './incremental.ts';
@@ -69,7 +70,7 @@ async function cut(client: PostgresClient, relation: Relation, rowsMax: number, 
   const estimate = count === null ? await estimateRows(client, relation) : Number(count);
   const whole: Part = { from: null, to: null, rowEstimate: estimate };
   if (relation.key.length === 0 || !relation.hasXmin || estimate <= rowsMax * ONE_PART_BATCHES) return [whole];
-  const partCount = Math.ceil(estimate / rowsMax);
+  const partCount = Math.ceil(estimate / partRows(estimate, rowsMax));
   const wanted = Math.min(SAMPLE_ROWS_MAX, Math.max(SAMPLE_ROWS_MIN, partCount * SAMPLE_ROWS_PER_PART));
   const percent = Math.min(100, (100 * wanted) / estimate);
   const keys = relation.key.map(({ sql }) => sql).join(', ');
