@@ -59,6 +59,12 @@ async function greatest(source: Source, stream: StreamRead, cursor: Column, cond
   return cell === null || read === null ? null : valueText(cell, { kind: read.kind });
 }
 
+/** Of all rows. Derby finds the end of an index at once where it is asked without a condition, and looks through all of it where there is one. */
+async function greatestWithin(source: Source, stream: StreamRead, cursor: Column, fence: string | null): Promise<string | null> {
+  const top = await greatest(source, stream, cursor, NO_CONDITION);
+  return fence === null || top === null || top <= fence ? top : greatest(source, stream, cursor, within(source, cursor, fence));
+}
+
 /** The rows that the next run reads at once, as conditions: from its lower bound on, and those without a cursor. */
 function tailConditions(source: Source, cursor: Column, lower: string | null): readonly Statement[] {
   const from = lower === null ? { sql: `${quoteName(cursor.name)} IS NOT NULL`, params: [] } : compare(source.dialect, cursor, '>=', lower);
@@ -77,8 +83,9 @@ async function freeze(source: Source, stream: StreamRead, least: string | null):
   const [now] = await source.query(stream)(source.dialect.clockSql);
   const clock = isoTimestamp(cellText(now?.[0]));
   const fence = fenceOf(stream, cursor, clock);
-  const from = least === null ? NO_CONDITION : compare(source.dialect, cursor, '>=', least);
-  const bound = (await greatest(source, stream, cursor, all(from, within(source, cursor, fence)))) ?? least;
+  const bound = least === null
+    ? await greatestWithin(source, stream, cursor, fence)
+    : ((await greatest(source, stream, cursor, all(compare(source.dialect, cursor, '>=', least), within(source, cursor, fence)))) ?? least);
   return { bound, clock, fence, open: await source.dialect.openTransactions(source.query(stream)), tail: null };
 }
 

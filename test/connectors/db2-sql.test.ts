@@ -91,13 +91,13 @@ describe('SQL for Db2', () => {
       'SELECT VARCHAR(MIN(CURRENT_LSO)), COUNT(*), (SELECT VARCHAR(MIN(DB_CONN_TIME)) FROM TABLE(MON_GET_DATABASE(-2))) FROM TABLE(MON_GET_TRANSACTION_LOG(-2))',
       "SELECT VARCHAR(NEXTCACHEFIRSTVALUE) FROM SYSCAT.COLIDENTATTRIBUTES WHERE TABSCHEMA = ? AND TABNAME = ? AND INCREMENT > 0 AND CYCLE = 'N' WITH CS",
       'VALUES VARCHAR(CURRENT TIMESTAMP)',
-      'SELECT VARCHAR("BOUND") FROM (SELECT MAX("UPDATED_AT") AS "BOUND" FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" <= TIMESTAMP(CAST(? AS VARCHAR(64)), 12)) AS "GREATEST" FOR READ ONLY WITH CS',
+      'SELECT VARCHAR("BOUND") FROM (SELECT MAX("UPDATED_AT") AS "BOUND" FROM "CORE"."ACCOUNT") AS "GREATEST" FOR READ ONLY WITH CS',
       'SELECT VARCHAR(MIN(UOW_START_TIME)), VARCHAR(CURRENT TIMESTAMP), (SELECT COALESCE(SUM(NUM_INDOUBT_TRANS), 0) FROM TABLE(MON_GET_TRANSACTION_LOG(-2))) FROM TABLE(MON_GET_UNIT_OF_WORK(NULL, -2)) WHERE APPLICATION_HANDLE <> MON_GET_APPLICATION_HANDLE() AND (UOW_STOP_TIME IS NULL OR UOW_STOP_TIME < UOW_START_TIME) AND (UOW_LOG_SPACE_USED > 0 OR ROWS_MODIFIED > 0)',
       'SELECT "ID", "PART" FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" = TIMESTAMP(CAST(? AS VARCHAR(64)), 12) ORDER BY "ID" DESC, "PART" DESC OFFSET 0 ROWS FETCH NEXT 8 ROWS ONLY FOR READ ONLY WITH CS',
       'SELECT VARCHAR("UPDATED_AT"), "ID", "PART" FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" <= TIMESTAMP(CAST(? AS VARCHAR(64)), 12) ORDER BY "UPDATED_AT", "ID", "PART" OFFSET 499 ROWS FETCH NEXT 2 ROWS ONLY FOR READ ONLY WITH CS',
       'SELECT COUNT(*) FROM "CORE"."ACCOUNT" WHERE "UPDATED_AT" > TIMESTAMP(CAST(? AS VARCHAR(64)), 12) FOR READ ONLY WITH CS',
     ]);
-    expect(asked[3]?.params).toEqual(['2026-11-21 10:00:00.000000']);
+    expect(asked[3]?.params).toEqual([]);
     expect(asked[5]?.params).toEqual(['2026-11-20 09:59:59.123456789012']);
     expect(asked[6]?.params).toEqual(['2026-11-20 09:59:59.123456789012']);
     const list = '"ID", "PART", CHARACTER_LENGTH("PART", CODEUNITS16), VARCHAR("UPDATED_AT"), VARCHAR("AMOUNT"), "NOTE", CHARACTER_LENGTH("NOTE", CODEUNITS16)';
@@ -114,6 +114,17 @@ describe('SQL for Db2', () => {
     expect(reads[0]?.columns.map(({ converted }) => converted)).toEqual([false, false, false, false, true]);
     expect([read.more, read.futureRows, read.guarantee, read.asOf]).toEqual([true, 2, 'exact', '2026-11-20T07:00:00.000000Z']);
     expect(read.to.display).toBe('2026-11-20T06:00:00.000000000001Z');
+  });
+
+  test('where the highest cursor lies beyond the future limit, the highest within it is asked for', async () => {
+    const ahead: readonly [RegExp, readonly Row[]] = [/MAX\("UPDATED_AT"\) AS "BOUND" FROM "CORE"."ACCOUNT"\)/, [['2026-11-21-10.00.00.000000000001']]];
+    const { source, asked } = recorder([CLOCK, ahead, BOUND, NONE_OPEN, [/COUNT\(/, [['1']]]]);
+    const read = await readFrom(source, streamOf(NATIVE, ['ID', 'PART'], 'UPDATED_AT'), null, { rowsMax: 500 });
+    expect(asked.filter(({ sql }) => sql.includes('MAX(')).map(({ sql, params }) => [/WHERE .*\)\) AS/.exec(sql)?.[0] ?? null, ...params])).toEqual([
+      [null],
+      ['WHERE "UPDATED_AT" <= TIMESTAMP(CAST(? AS VARCHAR(64)), 12)) AS', '2026-11-21 10:00:00.000000'],
+    ]);
+    expect(read.to.display).toBe('2026-11-20T06:59:59.123456789012Z');
   });
 
   test('a log or a counter that has gone back, with the row at the bound gone, is history_lost; either alone, or a restart, is not', async () => {
