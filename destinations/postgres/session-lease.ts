@@ -32,7 +32,8 @@ export interface SessionLease {
 
 /** The session of the destination that keeps this process's slots, while there are any. */
 interface Keeper {
-  readonly session: Session;
+  /** One statement after another: many leases share the session. */
+  readonly query: (text: string, values?: readonly number[]) => Promise<{ rows: readonly { done: boolean }[] }>;
   readonly lost: AbortController;
   /** Slots that are held or being tried: an advisory lock may be taken twice by the session that holds it. */
   readonly taken: Map<string, Set<number>>;
@@ -156,12 +157,21 @@ function keyOf(source: string): number {
 /** A lock's function answers at once. Where it can't, the session is of no use any more. */
 async function ask(keeper: Keeper, lock: string, first: number, second: number): Promise<boolean> {
   try {
-    const { rows } = await keeper.session.query<{ done: boolean }>(`select ${lock}($1, $2) as done`, [first, second]);
+    const { rows } = await keeper.query(`select ${lock}($1, $2) as done`, [first, second]);
     return rows[0]!.done;
   } catch (error) {
     keeper.end(error instanceof Error ? error : new Error(String(error)));
     throw error;
   }
+}
+
+function oneByOne(session: Session): Keeper['query'] {
+  let last: Promise<unknown> = Promise.resolve();
+  return (text, values = []) => {
+    const answer = last.then(() => session.query<{ done: boolean }>(text, [...values]));
+    last = answer.catch(() => undefined);
+    return answer;
+  };
 }
 
 function openKeeper(destination: Destination, onLost: () => void): Promise<Keeper> {
@@ -172,8 +182,9 @@ function openKeeper(destination: Destination, onLost: () => void): Promise<Keepe
       patient.add(session);
       const { promise, resolve: done, reject: fail } = Promise.withResolvers<void>();
       const end = (error?: Error) => (error === undefined ? done() : fail(error));
-      const keeper: Keeper = { session, lost, taken: new Map(), users: 0, end };
-      const timer = setInterval(() => void session.query('select').catch(end), HEARTBEAT_MS).unref();
+      const query = oneByOne(session);
+      const keeper: Keeper = { query, lost, taken: new Map(), users: 0, end };
+      const timer = setInterval(() => void query('select').catch(end), HEARTBEAT_MS).unref();
       session.once('error', end);
       session.once('end', onEnd);
       resolve(keeper);

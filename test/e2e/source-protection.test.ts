@@ -1,6 +1,7 @@
 /** What protects a source: sessions over all workers, hours, the name that its DBA sees. */
 import type { SourceSession } from '../../connectors/connector.ts';
 import { openDestination } from '../../destinations/postgres/destination.ts';
+import { SessionLeases } from '../../destinations/postgres/session-lease.ts';
 import { createEngine } from '../../workers/wiring.ts';
 import { readRows } from '../conformance/copy-text.ts';
 import { readOf } from '../conformance/place.ts';
@@ -115,6 +116,26 @@ describeWith({ postgres: true, temporal: true }, 'protection of a source', () =>
     await one.close();
     await (await waiting).close();
     await two.close();
+    await destination.close();
+  });
+
+  test('many leases at once put one question after another to the session that keeps them', async () => {
+    const destination = openDestination(target.url);
+    const rawSession = destination.rawSession.bind(destination);
+    let [asked, most] = [0, 0];
+    destination.rawSession = (work) =>
+      rawSession((session) => {
+        const query = session.query.bind(session) as (...of: unknown[]) => Promise<unknown>;
+        const counted = (...of: unknown[]) => {
+          most = Math.max(most, (asked += 1));
+          return query(...of).finally(() => (asked -= 1));
+        };
+        return work(Object.assign(Object.create(session), { query: counted }));
+      });
+    const leases = new SessionLeases(destination);
+    const held = await Promise.all(Array.from({ length: 8 }, () => leases.acquire('leased', 8, new AbortController().signal)));
+    await Promise.all(held.map((lease) => lease.release()));
+    expect(most).toBe(1);
     await destination.close();
   });
 
