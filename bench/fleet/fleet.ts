@@ -47,6 +47,7 @@ const BULK_ROWS = 1_000_000;
 /** The first seconds of the writers are left out: windows begin one after another. */
 const SETTLE_SECONDS = 15;
 const LOOK_AT_SESSIONS_MS = 1_000;
+const NAMED_MAX = 5;
 const READY_WITHIN_MS = 900_000;
 /** As long as one call of `activities/poll-source.ts` begins polls. */
 const CALL_SECONDS = 6;
@@ -153,11 +154,18 @@ class BulkLoads {
   }
 }
 
+function behindText({ behind }: FleetResult): string {
+  const sources = Object.entries(behind).sort(([, a], [, b]) => a - b);
+  if (sources.length === 0) return '';
+  const named = sources.slice(0, NAMED_MAX).map(([source, polls]) => `${source} has ${polls}`);
+  return ` by ${sources.length} sources (${named.join(', ')}${sources.length > NAMED_MAX ? ', …' : ''})`;
+}
+
 export function fleetLines(result: FleetResult): string {
   const two = (value: number): string => value.toFixed(2);
   return [
     `fleet of ${result.sources} sources (PostgreSQL, MariaDB, Derby), polled every ${result.everySeconds} s, a tenth of them changing each second, ${result.seconds.toFixed(0)} s${result.saturate ? `, beside ${result.bulkLoads} full loads of ${BULK_ROWS.toLocaleString('en')} rows` : ''}`,
-    `  polls ${result.polls}, missed ${result.missedPolls}${result.missedPolls === 0 ? '' : ` (${Object.entries(result.behind).map(([source, count]) => `${source}: ${count}`).join(', ')})`}; rows ${result.rows}, not arrived ${result.lostRows}`,
+    `  polls ${result.polls}, missed ${result.missedPolls}${behindText(result)}; rows ${result.rows}, not arrived ${result.lostRows}`,
     `  source commit → visible: p50 ${two(result.freshness.p50)} s, p95 ${two(result.freshness.p95)} s, longest ${two(result.freshness.max)} s`,
     `  CPU: worker ${two(result.workerCores)} + Temporal ${two(result.temporalCores)} = ${two(result.workerCores + result.temporalCores)} cores; worker's peak ${result.workerPeakMib.toFixed(0)} MiB`,
     `  sessions at one source: at most ${result.sessionsMost} of ${result.sessionsMax}`,

@@ -18,15 +18,11 @@ export class PollCounter {
   }
 
   async count(): Promise<ReadonlyMap<string, number>> {
-    const running = await this.#destination.query("SELECT source, workflow_id FROM tidemark.run WHERE status = 'running'");
-    const asked = await Promise.all(
-      running.map(async (run) => {
-        return { source: run['source'] ?? '', polls: await this.#ask(run['workflow_id'] ?? '') };
-      }),
-    );
-    const ended = await this.#destination.query("SELECT source, sum(polls) AS polls FROM tidemark.run WHERE ended_at IS NOT NULL AND trigger = 'window' GROUP BY source");
-    const counts = new Map(ended.map((row) => [row['source'] ?? '', Number(row['polls'])]));
-    for (const { source, polls } of asked) counts.set(source, (counts.get(source) ?? 0) + polls);
+    // One look at all of them: a window that ends meanwhile is asked as well, and still knows.
+    const windows = await this.#destination.query("SELECT source, workflow_id, CASE WHEN ended_at IS NULL THEN '' ELSE polls::text END AS polls FROM tidemark.run WHERE trigger = 'window' AND status <> 'waiting'");
+    const counted = await Promise.all(windows.map(async ({ source, workflow_id: id, polls }) => [source ?? '', polls ? Number(polls) : await this.#ask(id ?? '')] as const));
+    const counts = new Map<string, number>();
+    for (const [source, polls] of counted) counts.set(source, (counts.get(source) ?? 0) + polls);
     return counts;
   }
 
