@@ -45,7 +45,9 @@ type Seen = LineView | 'unanswered';
 
 /** Watches from now on; returns what ends the watch. It ends itself when it gives the line up. */
 export function watchLine(line: AwaitedLine, limits: LineLimits = LINE_LIMITS): () => void {
-  const ended = new AbortController();
+  let ended = false;
+  // Made where a look is taken: nearly every statement is answered before the first.
+  let looking: AbortController | null = null;
   let timer: NodeJS.Timeout | undefined;
   let heard = line.heard();
   let intervalMs = limits.lookEveryMs;
@@ -57,8 +59,8 @@ export function watchLine(line: AwaitedLine, limits: LineLimits = LINE_LIMITS): 
   };
   const isQuiet = (): boolean => line.awaited() && line.heard() === heard;
   const tick = async (overslept: boolean): Promise<void> => {
-    const view = !overslept && isQuiet() ? await lookInTime(line, limits.answerMs, ended.signal) : null;
-    if (ended.signal.aborted) return;
+    const view = !overslept && isQuiet() ? await lookInTime(line, limits.answerMs, (looking = new AbortController())) : null;
+    if (ended) return;
     if (view === null || !isQuiet()) {
       [heard, seen, intervalMs] = [line.heard(), [], limits.lookEveryMs];
       return wait(limits.silenceMs);
@@ -66,7 +68,7 @@ export function watchLine(line: AwaitedLine, limits: LineLimits = LINE_LIMITS): 
     seen = [...seen, view].slice(-AGREEING_LOOKS);
     const verdict = judge(seen);
     if (verdict !== null) {
-      ended.abort();
+      ended = true;
       return line.giveUp(verdict);
     }
     intervalMs = view === 'works' ? Math.min(2 * intervalMs, limits.lookEveryMsMax) : limits.lookEveryMs;
@@ -75,15 +77,15 @@ export function watchLine(line: AwaitedLine, limits: LineLimits = LINE_LIMITS): 
 
   wait(limits.silenceMs);
   return () => {
-    ended.abort();
+    ended = true;
+    looking?.abort();
     clearTimeout(timer);
   };
 }
 
-/** Null where the watch ended meanwhile, or this process could not have heard an answer. */
-async function lookInTime(line: AwaitedLine, answerMs: number, ended: AbortSignal): Promise<Seen | null> {
-  const late = new AbortController();
-  const asking = line.look(AbortSignal.any([ended, late.signal])).catch((): LineView => 'works');
+/** Null where this process could not have heard an answer. Aborts `looking` at its end. */
+async function lookInTime(line: AwaitedLine, answerMs: number, looking: AbortController): Promise<Seen | null> {
+  const asking = line.look(looking.signal).catch((): LineView => 'works');
   let timer: NodeJS.Timeout | undefined;
   const dueAt = performance.now() + answerMs;
   const unanswered = new Promise<Seen | null>((resolve) => {
@@ -92,7 +94,7 @@ async function lookInTime(line: AwaitedLine, answerMs: number, ended: AbortSigna
   });
   const view = await Promise.race([asking, unanswered]);
   clearTimeout(timer);
-  late.abort();
+  looking.abort();
   return view;
 }
 
