@@ -1,4 +1,4 @@
-/** From so many rows on it is worth a second session at the source: below that the copy takes a second or two, and each part a fifth of one beside its rows. */
+/** From so many rows on it is worth a second session at the source: below that what each part costs beside its rows weighs more than what two gain. */
 const SPLIT_FROM_ROWS = 400_000;
 
 /**

@@ -26,7 +26,7 @@ export interface FleetResult extends FleetOptions {
   readonly seconds: number;
   readonly polls: number;
   readonly missedPolls: number;
-  /** Sources that missed a poll: how many polls each has, by id. */
+  /** Sources that missed a poll: how many polls each has, by id and kind. */
   readonly behind: Readonly<Record<string, number>>;
   readonly rows: number;
   readonly lostRows: number;
@@ -47,7 +47,7 @@ const BULK_ROWS = 1_000_000;
 /** The first seconds of the writers are left out: windows begin one after another. */
 const SETTLE_SECONDS = 15;
 const LOOK_AT_SESSIONS_MS = 1_000;
-const NAMED_MAX = 5;
+const SOURCES_NAMED_MAX = 5;
 const READY_WITHIN_MS = 900_000;
 /** As long as one call of `activities/poll-source.ts` begins polls. */
 const CALL_SECONDS = 6;
@@ -157,8 +157,8 @@ class BulkLoads {
 function behindText({ behind }: FleetResult): string {
   const sources = Object.entries(behind).sort(([, a], [, b]) => a - b);
   if (sources.length === 0) return '';
-  const named = sources.slice(0, NAMED_MAX).map(([source, polls]) => `${source} has ${polls}`);
-  return ` by ${sources.length} sources (${named.join(', ')}${sources.length > NAMED_MAX ? ', …' : ''})`;
+  const named = sources.slice(0, SOURCES_NAMED_MAX).map(([source, polls]) => `${source} has ${polls}`);
+  return ` by ${sources.length} sources (${named.join(', ')}${sources.length > SOURCES_NAMED_MAX ? ', …' : ''})`;
 }
 
 export function fleetLines(result: FleetResult): string {
