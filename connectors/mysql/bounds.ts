@@ -7,7 +7,7 @@ import type { OpenConnection } from './connection.ts';
 import { compareOpen, readOpenTransactions, type OpenTransaction } from './open-transactions.ts';
 import { addHistory, boundBefore, earlierClock, type ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { beginSnapshot, placedRows, SELECT } from './range.ts';
+import { beginSnapshot, placedRows } from './range.ts';
 import type { Sight } from './server.ts';
 import { baseType } from './types.ts';
 
@@ -36,7 +36,7 @@ async function readClock(connection: OpenConnection, stream: StreamRead, cursor:
   const local = "COALESCE(CONVERT_TZ(UTC_TIMESTAMP(6),'+00:00',@@global.time_zone),UTC_TIMESTAMP(6))";
   const now = baseType(cursor) === 'timestamp' ? 'UTC_TIMESTAMP(6)' : `GREATEST(UTC_TIMESTAMP(6),${local})`;
   const fence = `CAST(${now} + INTERVAL ${stream.futureLimitSeconds} SECOND AS DATETIME(6))`;
-  const [row] = await connection.query(`${SELECT} UTC_TIMESTAMP(6), ${now}, ${fence}`, 'the clock');
+  const [row] = await connection.query(`SELECT UTC_TIMESTAMP(6), ${now}, ${fence}`, 'the clock');
   const isTime = cursor.order === 'time';
   return { now: row?.[0] ?? '', cursorNow: isTime ? (row?.[1] ?? null) : null, fence: isTime ? (row?.[2] ?? null) : null };
 }
@@ -54,14 +54,14 @@ export function futureRows(cursor: Column, fence: string): string {
 /** The largest cursor value as text. By its row: MAX() of an enum or of a text could be of another row's spelling. */
 async function readMax(connection: OpenConnection, stream: StreamRead, cursor: Column, where: string): Promise<string | null> {
   const [row] = await connection.query(
-    `${SELECT} ${textExpression(cursor)} FROM ${quoteTable(stream.table)} WHERE ${where} ORDER BY ${compareExpression(cursor)} DESC LIMIT 1`,
+    `SELECT ${textExpression(cursor)} FROM ${quoteTable(stream.table)} WHERE ${where} ORDER BY ${compareExpression(cursor)} DESC LIMIT 1`,
     stream.table.name,
   );
   return row?.[0] ?? null;
 }
 
 async function isLess(connection: OpenConnection, cursor: Column, left: string, right: string): Promise<boolean> {
-  const [row] = await connection.query(`${SELECT} ${literal(cursor, left)} < ${literal(cursor, right)}`, 'a comparison');
+  const [row] = await connection.query(`SELECT ${literal(cursor, left)} < ${literal(cursor, right)}`, 'a comparison');
   return row?.[0] === '1';
 }
 
@@ -94,7 +94,7 @@ async function overlapped(connection: OpenConnection, stream: StreamRead, cursor
   if (cursor.order !== 'time') return one(boundBefore(history, earlierClock(clock, stream.overlapSeconds)));
   if (bound === null) return null;
   const digits = baseType(cursor) === 'date' ? 'DATE' : 'DATETIME(6)';
-  const [row] = await connection.query(`${SELECT} CAST(CAST(${literal(cursor, bound)} AS DATETIME(6)) - INTERVAL ${stream.overlapSeconds} SECOND AS ${digits})`, 'the clock');
+  const [row] = await connection.query(`SELECT CAST(CAST(${literal(cursor, bound)} AS DATETIME(6)) - INTERVAL ${stream.overlapSeconds} SECOND AS ${digits})`, 'the clock');
   return one(row?.[0] ?? null);
 }
 

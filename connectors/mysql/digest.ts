@@ -4,7 +4,6 @@ import type { StreamRead } from '../connector.ts';
 import { columnOf, selectExpression } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { quoteName, quoteTable } from './quoting.ts';
-import { SELECT } from './range.ts';
 import { baseType } from './types.ts';
 
 const LONG = /^(tiny|medium|long)?(blob|text)$|^json$|^geometry|^geom|^point|^linestring|^polygon|^multi|^vector/;
@@ -24,6 +23,6 @@ export async function digestRows(connection: OpenConnection, stream: StreamRead,
   const columns = [...new Set([...stream.columns, ...stream.key])].map((name) => digestible(columnOf(stream.table, name)));
   const branches = conditions.map((where) => `SELECT SHA2(CONCAT_WS(',',${columns.join(',')}),256) AS h FROM ${quoteTable(stream.table)} WHERE ${where}`);
   const part = (from: number): string => `COALESCE(SUM(CAST(CONV(SUBSTR(h,${from},15),16,10) AS UNSIGNED)),0)`;
-  const [row] = await connection.query(`${SELECT} COUNT(*), ${part(1)}, ${part(16)} FROM (${branches.join(' UNION ALL ')}) d`, stream.table.name);
+  const [row] = await connection.query(`SELECT COUNT(*), ${part(1)}, ${part(16)} FROM (${branches.join(' UNION ALL ')}) d`, stream.table.name);
   return (row ?? []).join('/');
 }

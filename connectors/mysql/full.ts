@@ -8,7 +8,7 @@ import { isoClock } from './incremental.ts';
 import { compareOpen, readOpenTransactions } from './open-transactions.ts';
 import type { ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { after, beginSnapshot, keyColumns, orderBy, SELECT, selectRows, textList, upTo } from './range.ts';
+import { after, beginSnapshot, keyColumns, orderBy, selectRows, textList, upTo } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { positionOf, stateOf, tableName } from './watermark.ts';
 
@@ -52,7 +52,7 @@ async function cutParts(source: Source, stream: StreamRead, limits: BatchLimits)
   while (!isLastPart(stream, parts.length, rowsMax)) {
     const where = from === null ? 'TRUE' : after(key, from);
     const [end] = await source.connection.query(
-      `${SELECT} ${textList(key)} FROM ${quoteTable(stream.table)} WHERE ${where} ${orderBy(key)} LIMIT 1 OFFSET ${rowsMax - 1}`,
+      `SELECT ${textList(key)} FROM ${quoteTable(stream.table)} WHERE ${where} ${orderBy(key)} LIMIT 1 OFFSET ${rowsMax - 1}`,
       tableName(stream),
     );
     const to: readonly string[] | null = end === undefined ? null : end.map((value) => value ?? '');
@@ -72,7 +72,7 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
   const ground = await source.ground(stream.table);
   if (stream.cursor === null) {
     await beginSnapshot(connection, tableName(stream));
-    const [clock] = await connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
+    const [clock] = await connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
     const digest = await digestRows(connection, stream, ['TRUE']);
     const state: ReadState = { ...NO_CURSOR, key: [...stream.key], tail: { from: null, partial: false, max: null, digest } };
     const parts = await cutParts(source, stream, limits);

@@ -7,7 +7,7 @@ import { compareExpression, cursorOf, literal } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { parsePosition, type ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { after, beginSnapshot, fromAny, keyColumns, orderBy, placedRows, SELECT, selectRows, textList, unplacedRows, upTo } from './range.ts';
+import { after, beginSnapshot, fromAny, keyColumns, orderBy, placedRows, selectRows, textList, unplacedRows, upTo } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { checkHistory, positionOf, stateOf, tableName } from './watermark.ts';
 
@@ -29,7 +29,7 @@ async function cutBatch(connection: OpenConnection, stream: StreamRead, from: st
   const columns = [cursor, ...keyColumns(stream)];
   const range = `${from} AND ${notBeyond(cursor, bound)}`;
   const ends = await connection.query(
-    `${SELECT} ${textList(columns)} FROM ${quoteTable(stream.table)} WHERE ${range} ${orderBy(columns)} LIMIT 2 OFFSET ${rowsMax - 1}`,
+    `SELECT ${textList(columns)} FROM ${quoteTable(stream.table)} WHERE ${range} ${orderBy(columns)} LIMIT 2 OFFSET ${rowsMax - 1}`,
     tableName(stream),
   );
   const [last, next] = ends.map((row) => row.map((value) => value ?? ''));
@@ -39,7 +39,7 @@ async function cutBatch(connection: OpenConnection, stream: StreamRead, from: st
 }
 
 async function countRows(connection: OpenConnection, stream: StreamRead, where: string): Promise<number> {
-  const [row] = await connection.query(`${SELECT} COUNT(*) FROM ${quoteTable(stream.table)} WHERE ${where}`, tableName(stream));
+  const [row] = await connection.query(`SELECT COUNT(*) FROM ${quoteTable(stream.table)} WHERE ${where}`, tableName(stream));
   return Number(row?.[0] ?? '0');
 }
 
@@ -68,7 +68,7 @@ async function laterBatch(source: Source, stream: StreamRead, state: ReadState, 
   const { connection } = source;
   const cursor = cursorOf(stream);
   await beginSnapshot(connection, tableName(stream));
-  const [clock] = await connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
+  const [clock] = await connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
   const columns = [cursor, ...keyColumns(stream)];
   const cut = await cutBatch(connection, stream, after(columns, [run.at.cursor, ...run.at.key]), run.bound, limits.rowsMax);
   const to: ReadState = { ...state, run: cut.at === null ? null : { bound: run.bound, at: { cursor: cut.at.cursor, key: [...cut.at.key] } } };

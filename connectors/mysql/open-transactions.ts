@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { OpenConnection } from './connection.ts';
+import { MARK, type OpenConnection } from './connection.ts';
 import { beginSnapshot, snapshotsOf } from './range.ts';
 
 /** `start`: UTC, `YYYY-MM-DD HH:MM:SS.ffffff`; null where it can't be known (a prepared transaction that no thread owns). */
@@ -36,10 +36,20 @@ const TRANSACTIONS = `CONCAT(trx_id, '@', trx_started), trx_mysql_thread_id, CAS
     trx_mysql_thread_id = CONNECTION_ID(), trx_is_read_only = 0
   FROM information_schema.innodb_trx`;
 
-const STATEMENTS = `SELECT /* tidemark */ id, CAST(UTC_TIMESTAMP(6) - INTERVAL time + ${GRANULARITY_S} SECOND AS DATETIME(6))
+const STATEMENTS = `SELECT id, CAST(UTC_TIMESTAMP(6) - INTERVAL time + ${GRANULARITY_S} SECOND AS DATETIME(6)), info IS NULL
   FROM information_schema.processlist
   WHERE id <> CONNECTION_ID() AND command IN ('Query','Execute') AND time IS NOT NULL
-    AND COALESCE(info,'') NOT LIKE 'SELECT /* tidemark%'`;
+    AND COALESCE(info,'') NOT LIKE '${MARK}%'`;
+
+/** One that begins or ends has no text for a moment, and may be our own. */
+const TEXT_RETRIES = 3;
+
+async function readStatements(connection: OpenConnection): Promise<readonly OpenTransaction[]> {
+  for (let attempt = 1; ; attempt += 1) {
+    const rows = await connection.query(STATEMENTS, 'the process list');
+    if (attempt > TEXT_RETRIES || rows.every(([, , isBlank]) => isBlank !== '1')) return rows.map(([thread, start]) => ({ id: 's', thread: thread ?? '', start: start ?? null }));
+  }
+}
 
 /**
  * innodb_trx is a copy that the server renews only when nobody has read it for 100 ms. So that many readers don't keep it stale for
@@ -55,7 +65,7 @@ const STALE_RETRIES = 7;
 async function readTransactions(connection: OpenConnection, first: boolean): Promise<readonly OpenTransaction[] | null> {
   for (let attempt = 0; attempt < STALE_RETRIES; attempt += 1) {
     const word = randomUUID();
-    const rows = await connection.query(`SELECT /* tidemark ${word} */ ${TRANSACTIONS}`, 'open transactions');
+    const rows = await connection.query(`SELECT /* ${word} */ ${TRANSACTIONS}`, 'open transactions');
     const own = rows.find(([, , , , isOwn]) => isOwn === '1');
     const fresh = own !== undefined && (own[3]?.includes(word) === true || (first && own[3] === null));
     if (fresh) {
@@ -72,8 +82,7 @@ async function readTransactions(connection: OpenConnection, first: boolean): Pro
  * Statements come first: whatever is in a statement then and idle afterwards stands in innodb_trx.
  */
 export async function readOpenTransactions(connection: OpenConnection): Promise<readonly OpenTransaction[] | null> {
-  const statements = (await connection.query(STATEMENTS, 'the process list'))
-    .map(([thread, start]) => ({ id: 's', thread: thread ?? '', start: start ?? null }));
+  const statements = await readStatements(connection);
   const first = snapshotsOf(connection) === 0;
   await beginSnapshot(connection, 'open transactions');
   const transactions = await readTransactions(connection, first);

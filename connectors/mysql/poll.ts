@@ -6,7 +6,7 @@ import { digestRows } from './digest.ts';
 import { compareOpen, readOpenTransactions } from './open-transactions.ts';
 import { parsePosition } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { beginSnapshot, placedRows, SELECT } from './range.ts';
+import { beginSnapshot, placedRows } from './range.ts';
 import type { Source } from './source.ts';
 import { checkHistory, digestTail, tableName } from './watermark.ts';
 
@@ -27,7 +27,7 @@ export async function poll(source: Source, stream: StreamRead, position: Positio
     await checkHistory(connection, stream, state, null);
     const cursor = cursorOf(stream);
     const [max] = await connection.query(
-      `${SELECT} ${textExpression(cursor)} FROM ${quoteTable(stream.table)} WHERE ${placedRows(cursor)} ORDER BY ${compareExpression(cursor)} DESC LIMIT 1`,
+      `SELECT ${textExpression(cursor)} FROM ${quoteTable(stream.table)} WHERE ${placedRows(cursor)} ORDER BY ${compareExpression(cursor)} DESC LIMIT 1`,
       tableName(stream),
     );
     if ((max?.[0] ?? null) !== state.tail.max) return true;

@@ -6,9 +6,6 @@ import { columnOf, compareExpression, literal, selectExpression, textExpression 
 import { quoteTable } from './quoting.ts';
 import { baseType } from './types.ts';
 
-/** Marks our statements in the process list, so that our own reads don't count as open transactions. */
-export const SELECT = 'SELECT /* tidemark */';
-
 const snapshots = new WeakMap<OpenConnection, number>();
 
 /** Begins a transaction that sees the rows as of now; ends the one before. */
@@ -56,7 +53,7 @@ export function textList(columns: readonly Column[]): string {
 /** The rows of a batch or part. Aliased: a column's own name never reaches the driver. */
 export function selectRows(stream: StreamRead, where: string): string {
   const columns = stream.columns.map((name, index) => `${selectExpression(columnOf(stream.table, name))} AS c${index}`);
-  return `${SELECT} ${columns.join(', ')} FROM ${quoteTable(stream.table)} WHERE ${where}`;
+  return `SELECT ${columns.join(', ')} FROM ${quoteTable(stream.table)} WHERE ${where}`;
 }
 
 const ZERO_DATES: Readonly<Record<string, string>> = { date: "'0000-00-00'", datetime: "'0000-00-00 00:00:00'", timestamp: "'0000-00-00 00:00:00'" };

@@ -16,7 +16,7 @@ import type { RowRead, StreamRead } from '../connector.ts';
 import { columnOf, compareExpression, literal, selectExpression } from './columns.ts';
 import { isoClock } from './incremental.ts';
 import { quoteName, quoteTable, quoteText } from './quoting.ts';
-import { beginSnapshot, keyColumns, SELECT, selectRows } from './range.ts';
+import { beginSnapshot, keyColumns, selectRows } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { baseType, encodingOf } from './types.ts';
 import { tableName } from './watermark.ts';
@@ -83,8 +83,8 @@ function hashedRows(stream: StreamRead, plan: DigestPlan): string {
 export async function beginRowDigest(source: Source, stream: StreamRead, plan: DigestPlan, buckets: number): Promise<Digest> {
   const { connection } = source;
   await beginSnapshot(connection, tableName(stream));
-  const [clock] = await connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
-  const rows = await connection.query(`${SELECT} h0 & ${buckets - 1} AS bucket, COUNT(*), SUM(h0), SUM(h1) FROM ${hashedRows(stream, plan)} GROUP BY bucket`, tableName(stream));
+  const [clock] = await connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
+  const rows = await connection.query(`SELECT h0 & ${buckets - 1} AS bucket, COUNT(*), SUM(h0), SUM(h1) FROM ${hashedRows(stream, plan)} GROUP BY bucket`, tableName(stream));
   return { asOf: isoClock(clock?.[0] ?? ''), buckets: rows.map(([bucket, count, s0, s1]): Bucket => ({ bucket: Number(bucket), rows: Number(count), sums: [s0 ?? '0', s1 ?? '0'] })) };
 }
 
@@ -95,7 +95,7 @@ export function openRowDigestKeys(source: Source, stream: StreamRead, plan: Dige
   const read: StreamRead = { ...stream, table: { ...stream.table, columns: [...keyColumns(stream), ...hashes] }, columns: [...stream.key, ...hashes.map(({ name }) => name)] };
   const names = [...stream.key.map((_, i) => `k${i}`), 'h0', 'h1'].join(', ');
   const where = chosen.length >= buckets ? '' : ` WHERE h0 & ${buckets - 1} IN (${chosen.join(', ')})`;
-  return rowsOf(source, read, [`${SELECT} ${names} FROM ${hashedRows(stream, plan)}${where}`]);
+  return rowsOf(source, read, [`SELECT ${names} FROM ${hashedRows(stream, plan)}${where}`]);
 }
 
 /** See {@link SourceSession.readKeys}. */

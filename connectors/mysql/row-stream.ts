@@ -2,7 +2,7 @@
 import { Readable } from 'node:stream';
 import type mysql from 'mysql2';
 import { TidemarkError } from '../../schemas/errors.ts';
-import type { OpenConnection } from './connection.ts';
+import { MARK, type OpenConnection } from './connection.ts';
 import { createRowEncoder, type RowField } from './copy-rows.ts';
 import { asTidemarkError } from './errors.ts';
 
@@ -32,7 +32,7 @@ function readPackets(driver: mysql.Connection, sql: string, onRow: (packet: RowP
   return new Promise((resolve, reject) => {
     const onLost = (error: Error): void => { reject(error); };
     driver.once('error', onLost);
-    const query = driver.query({ sql }) as unknown as RunningQuery;
+    const query = driver.query({ sql: `${MARK} ${sql}` }) as unknown as RunningQuery;
     const ended = query.row;
     query.row = function row(packet, connection) {
       if (packet.isEOF()) return ended.call(query, packet, connection);

@@ -4,7 +4,7 @@ import type { Column } from '../../schemas/table.ts';
 import type { SliceBounds, SliceRead, StreamRead } from '../connector.ts';
 import { compareExpression, cursorOf, literal } from './columns.ts';
 import { isoClock } from './incremental.ts';
-import { beginSnapshot, SELECT, selectRows } from './range.ts';
+import { beginSnapshot, selectRows } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { baseType } from './types.ts';
 import { tableName } from './watermark.ts';
@@ -22,7 +22,7 @@ function shapeOf(cursor: Column): RegExp {
 async function requireValues(source: Source, stream: StreamRead, cursor: Column, values: readonly string[]): Promise<void> {
   const shaped = values.every((value) => shapeOf(cursor).test(value));
   if (shaped && cursor.order !== 'time') return;
-  const [row] = shaped ? await source.connection.query(`${SELECT} ${values.map((value) => `CAST('${value}' AS DATETIME(6)) IS NOT NULL`).join(', ')}`, tableName(stream)) : [];
+  const [row] = shaped ? await source.connection.query(`SELECT ${values.map((value) => `CAST('${value}' AS DATETIME(6)) IS NOT NULL`).join(', ')}`, tableName(stream)) : [];
   if (row !== undefined && row.every((valid) => valid === '1')) return;
   throw new TidemarkError('usage.invalid', `A bound is no value of the cursor ${cursor.name} of ${tableName(stream)}, which is ${cursor.nativeType}.`, {
     hint: 'Write a time as 2026-01-31 or 2026-01-31 08:00:00, a number with its digits only.',
@@ -35,7 +35,7 @@ export async function readSlice(source: Source, stream: StreamRead, range: Slice
   await requireValues(source, stream, cursor, [range.from, range.to]);
   const name = compareExpression(cursor);
   await beginSnapshot(source.connection, tableName(stream));
-  const [clock] = await source.connection.query(`${SELECT} UTC_TIMESTAMP(6)`, 'the clock');
+  const [clock] = await source.connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
   const where = `${name} >= ${literal(cursor, range.from)} AND ${name} < ${literal(cursor, range.to)}`;
   return { ...rowsOf(source, stream, [selectRows(stream, where)]), asOf: isoClock(clock?.[0] ?? '') };
 }

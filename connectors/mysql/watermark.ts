@@ -8,7 +8,7 @@ import type { OpenConnection } from './connection.ts';
 import { digestRows } from './digest.ts';
 import { lost, type ReadState } from './position-state.ts';
 import { quoteTable, quoteText } from './quoting.ts';
-import { fromAny, keyColumns, orderBy, placedRows, SELECT, textList, unplacedRows } from './range.ts';
+import { fromAny, keyColumns, orderBy, placedRows, textList, unplacedRows } from './range.ts';
 import { baseType, cursorFamily, fractionDigits } from './types.ts';
 import { readMarks, requireSameHistory, type Company, type TableMark } from './witness.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
@@ -29,7 +29,7 @@ interface CountedTable extends TableMark {
 async function readMark(connection: OpenConnection, stream: StreamRead): Promise<CountedTable> {
   const { schema, name } = stream.table;
   const rows = await connection.query(
-    `${SELECT} t.create_time, t.auto_increment, t.table_name, (SELECT c.column_name FROM information_schema.columns c
+    `SELECT t.create_time, t.auto_increment, t.table_name, (SELECT c.column_name FROM information_schema.columns c
        WHERE c.table_schema = ${quoteText(schema)} AND c.table_name = ${quoteText(name)} AND c.extra LIKE '%auto_increment%' LIMIT 1)
      FROM information_schema.tables t WHERE t.table_schema = ${quoteText(schema)} AND t.table_name = ${quoteText(name)}`,
     tableName(stream),
@@ -53,7 +53,7 @@ async function readTail(connection: OpenConnection, stream: StreamRead, cursor: 
     from = from === null || reach === null ? null : [...from, reach];
   }
   const [count] = await connection.query(
-    `${SELECT} COUNT(*) FROM (SELECT 1 FROM ${quoteTable(stream.table)} WHERE ${fromAny(cursor, from)} LIMIT ${DIGEST_ROWS_MAX + 1}) d`,
+    `SELECT COUNT(*) FROM (SELECT 1 FROM ${quoteTable(stream.table)} WHERE ${fromAny(cursor, from)} LIMIT ${DIGEST_ROWS_MAX + 1}) d`,
     tableName(stream),
   );
   const partial = Number(count?.[0] ?? '0') > DIGEST_ROWS_MAX;
@@ -67,7 +67,7 @@ async function readLast(connection: OpenConnection, stream: StreamRead, cursor: 
   if (key.length === 0) return [];
   const columns = [cursor, ...key];
   const rows = await connection.query(
-    `${SELECT} ${textList(columns)} FROM ${quoteTable(stream.table)} WHERE ${placedRows(cursor)} ${orderBy(columns, 'DESC')} LIMIT ${LAST_ROWS}`,
+    `SELECT ${textList(columns)} FROM ${quoteTable(stream.table)} WHERE ${placedRows(cursor)} ${orderBy(columns, 'DESC')} LIMIT ${LAST_ROWS}`,
     tableName(stream),
   );
   return rows.map((row) => row.map((value) => value ?? ''));
@@ -80,7 +80,7 @@ export async function stateOf(connection: OpenConnection, stream: StreamRead, bo
   const was = previous?.bound ?? null;
   let bound = bounds.bound;
   if (was !== null && bound !== null) {
-    const [row] = await connection.query(`${SELECT} ${literal(cursor, bound)} < ${literal(cursor, was)}`, 'a comparison');
+    const [row] = await connection.query(`SELECT ${literal(cursor, bound)} < ${literal(cursor, was)}`, 'a comparison');
     if (row?.[0] === '1') bound = was;
   }
   return {

@@ -11,7 +11,7 @@ import { compareExpression, cursorOf, literal } from './columns.ts';
 import type { OpenConnection } from './connection.ts';
 import { lost, type Marks, type ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
-import { keyColumns, SELECT } from './range.ts';
+import { keyColumns } from './range.ts';
 
 /** A restart takes longer than clock and uptime, read one after the other, can differ. */
 const RESTART_SECONDS = 5;
@@ -30,7 +30,7 @@ interface ServerMarks {
 async function readServerMarks(connection: OpenConnection): Promise<ServerMarks> {
   const names = ['uptime', ...LOG_FLUSHED, ...LOG_CURRENT].map((name) => `'${name}'`).join(',');
   const rows = await connection.query(`SHOW GLOBAL STATUS WHERE Variable_name IN (${names})`, 'server status');
-  const [clock] = await connection.query(`${SELECT} UNIX_TIMESTAMP()`, 'the clock');
+  const [clock] = await connection.query(`SELECT UNIX_TIMESTAMP()`, 'the clock');
   const status = new Map(rows.map(([name, value]) => [(name ?? '').toLowerCase(), value ?? '']));
   const number = (wanted: readonly string[]): string | null => wanted.map((name) => status.get(name) ?? '').find((value) => /^\d+$/.test(value)) ?? null;
   const uptime = number(['uptime']);
@@ -66,7 +66,7 @@ async function readLastRows(connection: OpenConnection, stream: StreamRead, stat
     return `(SELECT MAX(CASE WHEN ${by} >= ${literal(cursor, at)} OR ${by} IS NULL THEN 'there' ELSE 'back' END) FROM ${from} WHERE ${same.join(' AND ')})`;
   });
   const beyond = `NOT EXISTS(SELECT 1 FROM ${from} WHERE ${by} >= ${literal(cursor, state.last[0]?.[0] ?? '')})`;
-  const [row = []] = await connection.query(`${SELECT} EXISTS(SELECT 1 FROM ${from}), ${beyond}, ${fates.join(', ')}`, `${stream.table.schema}.${stream.table.name}`);
+  const [row = []] = await connection.query(`SELECT EXISTS(SELECT 1 FROM ${from}), ${beyond}, ${fates.join(', ')}`, `${stream.table.schema}.${stream.table.name}`);
   const [filled, endsBelow, ...found] = row;
   return { filled: filled === '1', endsBelow: endsBelow === '1', fates: found.map((fate): Fate => (fate === 'there' || fate === 'back' ? fate : 'gone')) };
 }

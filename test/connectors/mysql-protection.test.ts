@@ -37,8 +37,8 @@ describeWith({ mariadb: true }, 'MariaDB, seen by its DBA', () => {
     expect(names).toContainEqual({ name: 'tidemark test' });
     const read = await session.readPart(await whole(session, 'many'), WHOLE, 'copy-text');
     await read.stream[Symbol.asyncIterator]().next();
-    const shown = await waitFor('the statement', async () => (await admin.query("SELECT INFO AS info FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT %filler%' AND ID <> CONNECTION_ID()"))[0] ?? null, 10_000);
-    expect(shown['info']).toMatch(/^SELECT \/\* tidemark \*\//);
+    const shown = await waitFor('the statement', async () => (await admin.query("SELECT INFO AS info FROM information_schema.PROCESSLIST WHERE INFO LIKE '% SELECT %filler%' AND ID <> CONNECTION_ID()"))[0] ?? null, 10_000);
+    expect(shown['info']).toMatch(/^\/\* tidemark \*\/ SELECT /);
     read.stream.on('error', () => undefined).destroy();
     await session.close();
   });
@@ -49,9 +49,10 @@ describeWith({ mariadb: true }, 'MariaDB, seen by its DBA', () => {
     await readBytes(await session.readPart(await whole(session, 'many'), WHOLE, 'copy-text'));
     await admin.query('SET GLOBAL general_log = OFF');
     const log = (await admin.query("SELECT CONVERT(argument USING utf8mb4) AS said FROM mysql.general_log WHERE command_type = 'Query' ORDER BY event_time")).map((row) => row['said'] ?? '');
-    const begun = log.findIndex((said) => said === 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY');
+    const begun = log.findIndex((said) => said === '/* tidemark */ START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY');
     expect(begun).toBeGreaterThanOrEqual(0);
-    expect(log.findIndex((said) => /^SELECT .*`filler`/.test(said))).toBeGreaterThan(begun);
+    expect(log.filter((said) => !said.startsWith('/* tidemark */') && !said.includes('general_log'))).toEqual([]);
+    expect(log.findIndex((said) => / SELECT .*`filler`/.test(said))).toBeGreaterThan(begun);
     await session.close();
   });
 

@@ -3,7 +3,7 @@ import type mysql from 'mysql2/promise';
 import { describeWith } from '../support/describe-with.ts';
 import { createMariadb, privateMariadb, type MariadbDatabase } from '../support/mariadb.ts';
 import { waitFor } from '../support/processes.ts';
-import { MiniEngine } from './mysql-engine.ts';
+import { MiniEngine, openSession } from './mysql-engine.ts';
 
 let database: MariadbDatabase;
 let tables = 0;
@@ -449,6 +449,29 @@ describeWith({ mariadb: true }, 'MariaDB watermark', () => {
     };
     for (let round = 0; round < 3; round += 1) await Promise.all(engines.map(seeing));
     await Promise.all(engines.map((engine) => engine.session.close()));
+  });
+
+  test('sessions of our own that open and look around are nobody to wait for', async () => {
+    const name = await table();
+    await fill(name, 5);
+    const engine = await MiniEngine.for(database, name, 'at');
+    let busy = true;
+    const others = Array.from({ length: 6 }, async () => {
+      while (busy) {
+        const session = await openSession(database);
+        await session.discover();
+        await session.close();
+      }
+    });
+    try {
+      for (let run = 0; run < 25; run += 1) {
+        await engine.run();
+        expect((engine.position?.state as { readonly open: unknown }).open).toEqual([]);
+      }
+    } finally {
+      busy = false;
+      await Promise.all(others);
+    }
   });
 
   test('two workers see the same batch for the same position', async () => {
