@@ -7,45 +7,17 @@ import { watchLine, type AwaitedLine } from '../silent-line.ts';
 import type { PostgresConnection } from './connection.ts';
 import { driverSettings, tlsOf } from './driver-settings.ts';
 import { toTidemarkError } from './errors.ts';
+import { pinSession, type ServerIdentity } from './pinned-session.ts';
 import { RecycledReads } from './recycled-reads.ts';
-import { endBackend, OWN_BACKEND, viewBackend, type BackendId } from './session-view.ts';
+import { endBackend, viewBackend } from './session-view.ts';
 
 /** A result row: the server's text of each column, null for NULL. */
 export type TextRow = Readonly<Record<string, string | null>>;
 
 const CANCEL_TIMEOUT_MS = 2_000;
 const CLOSE_TIMEOUT_MS = 2_000;
-const LOCK_TIMEOUT_MS = 10_000;
-/** Between the statements of one transaction only round trips pass. */
-const IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000;
 /** The server ends a statement at its timeout; a connection that says nothing so much later is dead. */
 const SILENCE_GRACE_MS = 10_000;
-
-/** Session settings that fix the text of every value and forbid writes; none depends on a role's or a database's defaults. */
-const PINNED: Readonly<Record<string, string>> = {
-  default_transaction_read_only: 'on',
-  TimeZone: 'UTC',
-  DateStyle: 'ISO, MDY',
-  IntervalStyle: 'postgres',
-  extra_float_digits: '3',
-  bytea_output: 'hex',
-  xmloption: 'content',
-  client_encoding: 'UTF8',
-  lc_monetary: 'C',
-  standard_conforming_strings: 'on',
-  row_security: 'off',
-  quote_all_identifiers: 'off',
-};
-
-/** Facts read once when the session opens. */
-export interface ServerIdentity extends BackendId {
-  /** Server version as a number: 150018. */
-  readonly version: number;
-  /** System identifier and database; a logical copy of the data has another one. */
-  readonly identity: string;
-  /** The server's (or user's) own TimeZone setting, before this session pinned UTC. */
-  readonly timezone: string;
-}
 
 /** Runs while an answer is wanted. */
 export interface Silence {
@@ -89,7 +61,7 @@ export class PostgresClient {
       await client.#driver.connect();
       // Whatever answered the login must also answer the first questions in that time.
       pinning = setTimeout(abort, options.connectTimeoutMs);
-      client.#identity = await client.#pin();
+      client.#identity = await pinSession(client.#driver, connection, options);
     } catch (error) {
       await client.close();
       throw options.signal.aborted ? cancelled() : toTidemarkError(error, `${connection.host}:${connection.port}`);
@@ -237,32 +209,6 @@ export class PostgresClient {
       clearTimeout(timer);
       socket.destroy();
     }
-  }
-
-  async #pin(): Promise<ServerIdentity> {
-    const { rows } = await this.#driver.query<Record<string, string>>(
-      `SELECT current_setting('server_version_num') AS version, current_setting('TimeZone') AS timezone, pg_backend_pid() AS pid,
-              (SELECT system_identifier FROM pg_control_system()) || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()) AS identity`,
-    );
-    const facts = rows[0] ?? {};
-    const version = Number(facts.version);
-    const settings: Record<string, string> = {
-      ...PINNED,
-      statement_timeout: String(this.#options.statementTimeoutMs),
-      lock_timeout: String(LOCK_TIMEOUT_MS),
-      idle_in_transaction_session_timeout: String(IDLE_IN_TRANSACTION_TIMEOUT_MS),
-    };
-    const names = Object.keys(settings);
-    await this.#driver.query(`SELECT ${names.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, false)`).join(', ')}`, names.flatMap((name) => [name, settings[name]]));
-    if (this.#connection.schema !== undefined) {
-      await this.#driver.query(`SELECT set_config('search_path', concat_ws(', ', quote_ident($1), nullif(current_setting('search_path'), '')), false)`, [this.#connection.schema]);
-    }
-    if (version >= 140_000) {
-      // A server that can't check (its platform lacks the call) only notices a lost client later.
-      await this.#driver.query(`SET client_connection_check_interval = '2s'`).catch(() => undefined);
-    }
-    const { rows: started } = await this.#driver.query<Record<string, string>>(OWN_BACKEND);
-    return { pid: facts.pid ?? '', backendStart: started[0]?.backend_start ?? '', serverStart: started[0]?.server_start ?? '', version, identity: facts.identity ?? '', timezone: facts.timezone ?? 'UTC' };
   }
 }
 

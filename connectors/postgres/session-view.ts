@@ -13,8 +13,10 @@ export interface BackendId {
   readonly serverStart: string;
 }
 
-/** To be asked by a session about itself, with the time zone pinned. */
-export const OWN_BACKEND = 'SELECT pid, backend_start, pg_postmaster_start_time() AS server_start FROM pg_stat_activity WHERE pid = pg_backend_pid()';
+const utc = (time: string): string => `to_char(${time} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`;
+
+/** To be asked by a session about itself, whatever its settings for times are. */
+export const OWN_BACKEND = `SELECT pid, ${utc('backend_start')} AS backend_start, ${utc('pg_postmaster_start_time()')} AS server_start FROM pg_stat_activity WHERE pid = pg_backend_pid()`;
 
 /** A user sees the state of its own sessions without any privilege. */
 const VIEW = `SELECT CASE WHEN pg_postmaster_start_time() <> $3::timestamptz THEN 'works' ELSE coalesce(
