@@ -1,7 +1,7 @@
 /** Every EXACT hazard of a watermark that applies to MySQL and MariaDB, driven through the connector alone. */
 import type mysql from 'mysql2/promise';
 import { describeWith } from '../support/describe-with.ts';
-import { createMariadb, privateMariadb, type MariadbDatabase } from '../support/mariadb.ts';
+import { createMariadb, quietMariadb, type MariadbDatabase } from '../support/mariadb.ts';
 import { waitFor } from '../support/processes.ts';
 import { MiniEngine, openSession } from './mysql-engine.ts';
 
@@ -29,7 +29,7 @@ const wait = (ms: number): Promise<void> => new Promise((resolve) => { setTimeou
 
 describeWith({ mariadb: true }, 'MariaDB watermark', () => {
   beforeAll(async () => {
-    database = await createMariadb('watermark', await privateMariadb());
+    database = await createMariadb('watermark', await quietMariadb());
   });
 
   test.each(["'2026-01-02'", 'UTC_TIMESTAMP(6)'])('W01: a long transaction commits late with an older time (%s)', async (at) => {

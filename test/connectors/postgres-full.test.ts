@@ -8,6 +8,7 @@ import { describeWith } from '../support/describe-with.ts';
 import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { MiniEngine, openSession, readLines } from './postgres-engine.ts';
 
+let server: PrivatePostgres;
 let database: PostgresDatabase;
 let session: SourceSession;
 
@@ -28,7 +29,8 @@ const scannedAt = (position: Position): unknown => readState(position)?.mark.sca
 
 describeWith({ postgres: true }, 'PostgreSQL full build', () => {
   beforeAll(async () => {
-    database = await createDatabase('full');
+    server = await PrivatePostgres.quiet();
+    database = await server.createDatabase('full');
     await database.query(`CREATE TYPE shade AS ENUM ('light', 'dark')`);
     session = await openSession(database);
   });
@@ -76,7 +78,7 @@ describeWith({ postgres: true }, 'PostgreSQL full build', () => {
 
   test('the catch-up looks through the whole table only where something was written while parts were read', async () => {
     // Nobody else writes on this server: transaction ids are of the whole cluster.
-    const calm = await (await PrivatePostgres.start({ autovacuum: 'off' })).createDatabase('calm');
+    const calm = await server.createDatabase('calm');
     await calm.query(`CREATE TABLE calm (id bigint PRIMARY KEY, at timestamptz); INSERT INTO calm SELECT n, timestamptz '2026-01-01' + n * interval '1 s' FROM generate_series(1, 5000) n; ANALYZE calm; CREATE TABLE elsewhere (id int)`);
     const reader = await openSession(calm);
     const stream = await streamOf('calm', 'at', reader);

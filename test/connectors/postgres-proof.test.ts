@@ -24,7 +24,7 @@ async function largeTable(name: string): Promise<void> {
 
 describeWith({ postgres: true }, 'PostgreSQL watermark, its protections', () => {
   beforeAll(async () => {
-    server = await PrivatePostgres.start({ autovacuum: 'off' });
+    server = await PrivatePostgres.quiet();
     database = await server.createDatabase('proof');
   });
 

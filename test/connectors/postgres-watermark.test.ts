@@ -1,7 +1,7 @@
 /** Every EXACT hazard of a watermark that a connector alone can be driven through, and the DETECT ones that row versions make exact. */
 import type pg from 'pg';
 import { describeWith } from '../support/describe-with.ts';
-import { createDatabase, type PostgresDatabase } from '../support/postgres.ts';
+import { PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { enlarge, MiniEngine } from './postgres-engine.ts';
 
 let database: PostgresDatabase;
@@ -28,7 +28,7 @@ async function transaction(...statements: readonly string[]): Promise<pg.Client>
 
 describeWith({ postgres: true }, 'PostgreSQL watermark', () => {
   beforeAll(async () => {
-    database = await createDatabase('watermark');
+    database = await (await PrivatePostgres.quiet()).createDatabase('watermark');
   });
 
   describe.each(['small', 'large'])('%s table', (size) => {

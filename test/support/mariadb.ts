@@ -59,9 +59,16 @@ export class MariadbDatabase {
     return { MARIADB_PASSWORD: this.server.password };
   }
 
+  /** Resolves when the server is done with the statement, see {@link untilDone}. */
   async query(sql: string): Promise<Record<string, string>[]> {
-    const [rows] = await this.#pool.query(sql);
-    return Array.isArray(rows) ? (rows as Record<string, string>[]) : [];
+    const connection = await this.#pool.getConnection();
+    try {
+      const [rows] = await connection.query(sql);
+      await untilDone(connection);
+      return Array.isArray(rows) ? (rows as Record<string, string>[]) : [];
+    } finally {
+      connection.release();
+    }
   }
 
   async value(sql: string): Promise<string | null> {
@@ -69,9 +76,15 @@ export class MariadbDatabase {
     return row === undefined ? null : (Object.values(row)[0] ?? null);
   }
 
-  /** A connection of its own, for open transactions; closed at the end of the test file where the test did not. */
+  /** A connection of its own, for open transactions; closed at the end of the test file where the test did not. Its statements end as those of {@link query}. */
   async client(): Promise<mysql.Connection> {
     const connection = await mysql.createConnection(this.clientOptions());
+    const query = connection.query.bind(connection) as (...statement: unknown[]) => Promise<unknown>;
+    connection.query = (async (...statement: unknown[]) => {
+      const answer = await query(...statement);
+      await untilDone(connection);
+      return answer;
+    }) as typeof connection.query;
     await connection.query("SET time_zone = '+00:00'");
     onFileEnd(() => connection.destroy());
     return connection;
@@ -80,6 +93,14 @@ export class MariadbDatabase {
   async close(): Promise<void> {
     await this.#pool.end();
   }
+}
+
+/**
+ * The server answers a statement a moment before it takes it out of its process list, where a reader would take it for one under way and read
+ * back for it. It answers a ping when it is done with what came before. A connection that was ended meanwhile has nothing under way.
+ */
+async function untilDone(connection: mysql.Connection): Promise<void> {
+  await connection.ping().catch(() => undefined);
 }
 
 export async function startMariadb(folder: string, options: readonly string[] = []): Promise<MariadbServer & { process: RunningProcess }> {
@@ -146,9 +167,14 @@ export async function privateMariadb(options: readonly string[] = []): Promise<M
   return server;
 }
 
+/** A server of this test's own that does nothing by itself: InnoDB's statistics are kept up to date in transactions, which a reader sees as open. */
+export function quietMariadb(): Promise<MariadbServer> {
+  return privateMariadb(['--innodb-stats-auto-recalc=OFF']);
+}
+
 /**
  * A fresh database, dropped at the end of the test file; of the shared server unless another is given. Who counts what is read wants a server of
- * its own ({@link privateMariadb}): a reader there sees the open transactions of all databases, those of other test files too, and reads again for them.
+ * its own ({@link quietMariadb}): a reader there sees the open transactions of all databases, those of other test files too, and reads again for them.
  */
 export async function createMariadb(prefix: string, on?: MariadbServer): Promise<MariadbDatabase> {
   const server = on ?? (await sharedMariadb());

@@ -3,6 +3,7 @@
  * Values are read as the server's own text; nothing passes through a JavaScript number or Date.
  */
 import { chownSync, cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import pg from 'pg';
 import { servers } from './describe-with.ts';
@@ -24,6 +25,8 @@ export interface PostgresServer {
 }
 
 export type TextRow = readonly (string | null)[];
+
+const STOP_MS = 60_000;
 
 const asText = { getTypeParser: () => (value: string | Buffer) => value.toString() };
 
@@ -166,8 +169,17 @@ export class PrivatePostgres {
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<PrivatePostgres> {
     const server = new PrivatePostgres(scratchFolder('postgres'), settings);
     server.#running = await startPostgres(server.folder, settings);
-    onFileEnd(() => server.stop());
+    onFileEnd(async () => {
+      await server.stop();
+      // Room for the servers to come; what can't be removed now goes with the run's folder.
+      await rm(join(server.folder, 'data'), { recursive: true, force: true }).catch(() => undefined);
+    });
     return server;
+  }
+
+  /** Where rows that are read are counted: others' transactions, and autovacuum's, have a part in where a read begins. */
+  static quiet(): Promise<PrivatePostgres> {
+    return PrivatePostgres.start({ autovacuum: 'off' });
   }
 
   get server(): PostgresServer {
@@ -181,8 +193,9 @@ export class PrivatePostgres {
     await this.#running?.process.kill();
   }
 
+  /** Patient: of a server that is ended by force the sessions live on for a while, and none can be started in its place. */
   async stop(): Promise<void> {
-    await this.#running?.process.stop();
+    await this.#running?.process.stop(STOP_MS);
   }
 
   /** As `pg_ctl stop -m immediate`: no session ends its work, the next start recovers from the log. */
@@ -232,10 +245,25 @@ async function createOn(server: PostgresServer, prefix: string, drop: boolean): 
   const database = new PostgresDatabase(server, name);
   onFileEnd(async () => {
     await database.close();
-    if (drop) await admin.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
+    if (drop) await dropped(admin, name);
     await admin.close();
   });
   return database;
+}
+
+/** The server waits five seconds for the sessions that it has told to end, and then refuses. */
+async function dropped(admin: PostgresDatabase, name: string): Promise<void> {
+  const inUse = '55006';
+  const drop = async (): Promise<true | null> => {
+    try {
+      await admin.query(`DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
+      return true;
+    } catch (error) {
+      if ((error as { code?: string }).code !== inUse) throw error;
+      return null;
+    }
+  };
+  await waitFor(`the sessions of ${name} to end`, drop);
 }
 
 /** A fresh database of the shared cluster, dropped at the end of the test file. */
