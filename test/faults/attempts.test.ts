@@ -221,6 +221,8 @@ describeWith({ postgres: true, mariadb: true }, 'attempts that overlap', () => {
     held.goOn();
     await rejected;
     await other.load((await other.extract(step)).batch);
+    // Where another test's transaction was open at the source, the first batch is one of earlier rows.
+    await other.sync();
     expect(await other.differences()).toEqual([]);
   });
 });

@@ -17,7 +17,7 @@ import { transformBatch } from '../../pipeline/transform.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { createEngine, readCapabilities } from '../../workers/wiring.ts';
 import { compareTables } from '../support/compare.ts';
-import type { MariadbDatabase } from '../support/mariadb.ts';
+import type { MariadbDatabase, MariadbServer } from '../support/mariadb.ts';
 import { createMariadb } from '../support/mariadb.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -47,6 +47,8 @@ export interface StreamOptions {
   /** Default: upsert. */
   readonly mode?: 'append';
   readonly target?: PostgresDatabase;
+  /** A MariaDB of the test's own, where the rows of single batches are counted: a read begins where a transaction that was open on its server did. */
+  readonly mariadb?: MariadbServer;
   /** A destination that a test has tampered with. */
   readonly open?: (url: string) => Destination;
 }
@@ -70,7 +72,7 @@ export class OneStream {
 
   /** Makes both databases, the table with {@link ROWS} rows, and applies the stream. Nothing is synced yet. */
   static async create(options: StreamOptions): Promise<OneStream> {
-    const source = options.product === 'postgres' ? await createDatabase('source') : await createMariadb('source');
+    const source = options.product === 'postgres' ? await createDatabase('source') : await createMariadb('source', options.mariadb);
     const target = options.target ?? (await createDatabase('target'));
     const key = options.keyless ? '' : (options.keyEnforced ?? true) ? ', PRIMARY KEY (id)' : '';
     const at = options.product === 'postgres' ? 'timestamptz(6)' : 'datetime(6)';

@@ -1,5 +1,6 @@
 /** The stage is an unlogged table: it may vanish at any moment between its extract and its load, and costs no row. */
 import { describeWith } from '../support/describe-with.ts';
+import { quietMariadb } from '../support/mariadb.ts';
 import { PrivatePostgres } from '../support/postgres.ts';
 import { OneStream, ROWS } from './one-stream.ts';
 import type { Product } from './one-stream.ts';
@@ -16,7 +17,7 @@ describeWith({ postgres: true, mariadb: true }, 'a stage that vanishes', () => {
   describe.each(PRODUCTS)('%s', (product) => {
     let stream: OneStream;
     beforeAll(async () => {
-      stream = await OneStream.create({ product });
+      stream = await OneStream.create({ product, ...(product === 'mariadb' ? { mariadb: await quietMariadb() } : {}) });
       await stream.sync();
     });
 
