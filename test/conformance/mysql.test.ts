@@ -1,5 +1,5 @@
 import { manifest } from '../../connectors/mysql/manifest.ts';
-import { createMariadb, privateMariadb } from '../support/mariadb.ts';
+import { createMariadb, quietMariadb } from '../support/mariadb.ts';
 import { onFileEnd } from '../support/release.ts';
 import { conformance } from './conformance.ts';
 
@@ -7,7 +7,7 @@ conformance({
   needs: { mariadb: true },
   manifest,
   prepare: async () => {
-    const database = await createMariadb('conform', await privateMariadb());
+    const database = await createMariadb('conform', await quietMariadb());
     const { host, port, user, password } = database.server;
     const admin = await database.client();
     await admin.query('SET GLOBAL max_allowed_packet = 1073741824');

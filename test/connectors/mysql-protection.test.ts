@@ -37,7 +37,7 @@ describeWith({ mariadb: true }, 'MariaDB, seen by its DBA', () => {
     expect(names).toContainEqual({ name: 'tidemark test' });
     const read = await session.readPart(await whole(session, 'many'), WHOLE, 'copy-text');
     await read.stream[Symbol.asyncIterator]().next();
-    const shown = await waitFor('the statement', async () => (await admin.query("SELECT INFO AS info FROM information_schema.PROCESSLIST WHERE INFO LIKE '% SELECT %filler%' AND ID <> CONNECTION_ID()"))[0] ?? null, 10_000);
+    const shown = await waitFor('the statement', async () => (await admin.query("SELECT INFO AS info FROM information_schema.PROCESSLIST WHERE INFO LIKE '% SELECT %filler%' AND ID <> CONNECTION_ID()"))[0] ?? null);
     expect(shown['info']).toMatch(/^\/\* tidemark \*\/ SELECT /);
     read.stream.on('error', () => undefined).destroy();
     await session.close();

@@ -7,6 +7,7 @@ import type { TidemarkError } from '../../schemas/errors.ts';
 import type { TableShape } from '../../schemas/table.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { createMariadb, type MariadbDatabase } from '../support/mariadb.ts';
+import { waitFor } from '../support/processes.ts';
 import { onFileEnd } from '../support/release.ts';
 import { openSession, readLines, type Login } from './mysql-engine.ts';
 
@@ -75,18 +76,13 @@ function thief(seen: Buffer[]): (socket: Socket) => void {
   };
 }
 
-/** How many statements of ours run at the server. */
-async function running(marker: string): Promise<number> {
-  return Number(await database.value(`SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%${marker}%' AND id <> CONNECTION_ID()`));
+/** Threads of the server that run a statement of ours: it has other test files' databases, too. */
+async function running(marker: string): Promise<readonly (string | undefined)[]> {
+  const rows = await database.query(`SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE '%${marker}%' AND id <> CONNECTION_ID()`);
+  return rows.map(({ id }) => id);
 }
 
-async function eventually(check: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    if (await check()) return;
-    await setTimeout(100);
-  }
-  throw new Error('it did not happen within 10 s');
-}
+const untilRunning = (marker: string, count: 0 | 1) => waitFor(`${count} statements of ${marker}`, async () => ((await running(marker)).length === count ? true : null));
 
 describeWith({ mariadb: true }, 'MariaDB session', () => {
   beforeAll(async () => {
@@ -188,10 +184,10 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
     const session = await openSession(database, { signal: abort.signal });
     const stream = { ...whole(await session.describe('accounts')), columns: ['v', 'm'], key: [], table: await session.describe('sleeper') };
     const poll = failure(session.planFull(stream, { rowsMax: 10 }));
-    await eventually(async () => await running('sleeper') > 0);
+    await untilRunning('sleeper', 1);
     abort.abort();
     expect((await poll).code).toBe('source.read_interrupted');
-    await eventually(async () => await running('sleeper') === 0);
+    await untilRunning('sleeper', 0);
     await session.close();
   });
 
@@ -202,12 +198,12 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
     const rows = await session.readPart(stream, { from: null, to: null, rowEstimate: 0 }, 'copy-text');
     const iterator = rows.stream[Symbol.asyncIterator]();
     await iterator.next();
-    expect(await running('`filler`')).toBe(1);
+    expect(await running('`filler`')).toHaveLength(1);
     rows.stream.on('error', () => undefined);
     if (way === 'destroy') rows.stream.destroy();
     else if (way === 'abort') abort.abort();
     else await session.close();
-    await eventually(async () => await running('`filler`') === 0);
+    await untilRunning('`filler`', 0);
     await session.close();
     await session.close();
   });
@@ -243,7 +239,8 @@ describeWith({ mariadb: true }, 'MariaDB session', () => {
     const rows = await session.readPart(stream, { from: null, to: null, rowEstimate: 0 }, 'copy-text');
     const iterator = rows.stream[Symbol.asyncIterator]();
     await iterator.next();
-    await database.query(`KILL ${await database.value("SELECT id FROM information_schema.processlist WHERE info LIKE '%`filler`%' AND id <> CONNECTION_ID()")}`);
+    const [thread] = await running('`filler`');
+    await database.query(`KILL ${thread}`);
     const rest = async (): Promise<void> => {
       while ((await iterator.next()).done !== true);
     };
