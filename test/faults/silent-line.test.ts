@@ -103,7 +103,7 @@ describeWith({ postgres: true, mariadb: true }, 'a line to the destination that 
 
   test('nothing is left of sessions that were given up', async () => {
     const open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidemark%' AND xact_start IS NOT NULL";
-    await waitFor('what was told to end to have ended', async () => ((await stream.target.value(open)) === '0' ? true : null), 10_000);
+    await waitFor('what was told to end to have ended', async () => ((await stream.target.value(open)) === '0' ? true : null));
   });
 });
 
@@ -151,6 +151,8 @@ describeWith({ postgres: true }, 'a line to the destination that is silent for g
   test('a server that is frozen is given up; when it goes on, so does the next attempt', async () => {
     const asleep = destination.session('sleeping', (session) => session.query('select pg_sleep(3600)'));
     const ended = expect(asleep).rejects.toEqual(expect.objectContaining({ code: 'target.unreachable' }));
+    // Frozen before that, it would be no session that falls silent.
+    await waitFor('the server to sleep', async () => ((await target.value("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'")) === '1' ? true : null));
     signalFamily(server.server.pid, 'SIGSTOP');
     try {
       await ended;

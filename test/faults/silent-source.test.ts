@@ -129,7 +129,7 @@ for (const engine of ENGINES) {
     });
 
     test('a source that answers nobody is given up as one that cannot be reached', async () => {
-      const session = await at.connect({ ...LINES, answerMs: 300 });
+      const session = await at.connect({ ...LINES, answerMs: 2_000 });
       at.proxy.set({ kind: 'black hole' });
       await expect(session.describe('many')).rejects.toMatchObject({ code: 'source.unreachable' });
     });

@@ -23,17 +23,22 @@ function lives(pid: number): boolean {
 /** As a power cut. Resolves when all of them are gone: one that lives on for a moment holds the server's memory, and the next start is refused. */
 export async function killFamily(pid: number): Promise<void> {
   const family = [pid, ...childrenOf(pid)];
-  for (const each of family) {
-    try {
-      process.kill(each, 'SIGKILL');
-    } catch {
-      // It went with the one before it.
-    }
-  }
+  for (const each of family) signalIfThere(each, 'SIGKILL');
   await waitFor('the processes of a killed server to be gone', () => (family.some(lives) ? null : true));
 }
 
 /** `SIGSTOP` freezes: sockets stay open, keep-alives are answered, new connections are taken and get no word; `SIGCONT` thaws. */
 export function signalFamily(pid: number, signal: NodeJS.Signals): void {
-  for (const each of [pid, ...childrenOf(pid)]) process.kill(each, signal);
+  process.kill(pid, signal);
+  // Asked for after that: a server that is frozen begins no new one.
+  for (const each of childrenOf(pid)) signalIfThere(each, signal);
+}
+
+/** A session may end by itself at any moment. */
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
