@@ -153,7 +153,7 @@ describeWith({ postgres: true }, 'an oracle snapshot that rows are read from', (
   const heldBy = (target: Target): string[] => [...target.rows.values()].map((line) => line.split('\t')).map(([id, , v]) => `${id}=${v}`).sort();
 
   beforeAll(async () => {
-    const server = await PrivatePostgres.start({ track_commit_timestamp: 'on' });
+    const server = await PrivatePostgres.start({ track_commit_timestamp: 'on', autovacuum: 'off' });
     database = await server.createDatabase('oracle');
     oracle = await OracleStandIn.make(database);
     session = await sessionOn(oracle);

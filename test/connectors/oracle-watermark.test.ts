@@ -18,7 +18,7 @@ for (const snapshot of ['scn', 'transaction'] as const) describeWith({ postgres:
   let tables = 0;
 
   beforeAll(async () => {
-    const server = await PrivatePostgres.start({ track_commit_timestamp: 'on' });
+    const server = await PrivatePostgres.start({ track_commit_timestamp: 'on', autovacuum: 'off' });
     database = await server.createDatabase('oracle');
     oracle = await OracleStandIn.make(database);
     session = await open();

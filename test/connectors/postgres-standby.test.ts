@@ -45,6 +45,7 @@ describeWith({ postgres: true }, 'a standby as a source', () => {
     await engine.run();
     await caughtUp();
     await replica.query('SELECT pg_wal_replay_pause()');
+    await waitFor('the pause', async () => ((await replica.value('SELECT pg_get_wal_replay_pause_state()')) === 'paused' ? true : null));
     await primary.query("INSERT INTO t VALUES (200, '2026-01-04Z')");
     await engine.run();
     const behind = await MiniEngine.for(replica, 't', 'at');
