@@ -32,14 +32,15 @@ export function temporalProgram(): string {
   return servers.temporal;
 }
 
-/** Starts a dev server that keeps everything in a file in `folder`. `on`: where one ran that has ended; with a new `databaseFile` it knows nothing of it. */
-export async function startTemporal(folder: string, namespaces: readonly string[] = [], on: Partial<TemporalServer> = {}): Promise<TemporalServer & { process: RunningProcess }> {
+/** Starts a dev server that keeps everything in a file in `folder`. `on`: where one ran that has ended; with a new `databaseFile` it knows nothing of it. `settings`: its dynamic configuration. */
+export async function startTemporal(folder: string, namespaces: readonly string[] = [], on: Partial<TemporalServer> = {}, settings: Readonly<Record<string, string>> = {}): Promise<TemporalServer & { process: RunningProcess }> {
   const [port, uiPort] = [on.address === undefined ? await freePort() : Number(on.address.split(':')[1]), on.uiPort ?? (await freePort())];
   const databaseFile = on.databaseFile ?? join(folder, 'temporal.db');
   const log = join(folder, 'temporal.log');
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--db-filename', databaseFile, '--log-level', 'error'];
   args.push(...namespaces.flatMap((name) => ['--namespace', name]));
   args.push(...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]));
+  args.push(...Object.entries(settings).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]));
   const running = startProcess(temporalProgram(), { args, log, cwd: folder });
   const address = `127.0.0.1:${port}`;
   await waitFor('Temporal', () => (healthy(address) ? true : null), 60_000, log);
@@ -82,8 +83,8 @@ export async function temporalNamespace(): Promise<TemporalNamespace> {
 }
 
 /** A server of this test's own; ends with the test file. */
-export async function privateTemporal(): Promise<TemporalServer & { process: RunningProcess }> {
-  const server = await startTemporal(scratchFolder('temporal'));
+export async function privateTemporal(settings: Readonly<Record<string, string>> = {}): Promise<TemporalServer & { process: RunningProcess }> {
+  const server = await startTemporal(scratchFolder('temporal'), [], {}, settings);
   onFileEnd(async () => void (await server.process.stop()));
   return server;
 }

@@ -3,18 +3,19 @@
  * needs what only that one has. The workflow code is the bundle that workers run.
  */
 import { writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { SearchAttributeType } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { dataConverter } from '../../runtime/temporal-client.ts';
 import { hasTestServer, testServerFolder } from '../../scripts/temporal-test-server-folder.js';
 import { workflowBundle } from '../../workers/workflow-bundle.ts';
 import { which } from '../support/find-servers.js';
+import { freePort, startProcess, waitFor } from '../support/processes.ts';
 import { onFileEnd } from '../support/release.ts';
 import { scratchFolder } from '../support/shared-server.ts';
-import { temporalProgram } from '../support/temporal.ts';
+import { privateTemporal } from '../support/temporal.ts';
 
 const ATTRIBUTES = ['TidemarkSource', 'TidemarkStream', 'TidemarkStatus', 'TidemarkRun', 'TidemarkKind'];
 
@@ -37,25 +38,40 @@ function quiet(): void {
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), telemetryOptions: { logging: { filter } } });
 }
 
-/** Time passes at once while every workflow waits for a timer and somebody waits for a result. Ends with the test file. */
+/**
+ * Time passes at once while every workflow waits for a timer and somebody waits for a result. Ends with the test file.
+ *
+ * The SDK gives a server that it starts five seconds, which is little for Java on a busy machine: so it is given one that runs already, and a program that does nothing.
+ */
 export async function timeSkippingServer(): Promise<TestWorkflowEnvironment> {
   quiet();
-  const program = join(scratchFolder('test-server'), 'server');
-  const java = `exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '${testServerFolder()}/*' io.temporal.testserver.TestServer "$@" 2>/dev/null`;
-  writeFileSync(program, `#!/bin/sh\n${java}\n`, { mode: 0o755 });
-  const environment = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path: program } } });
+  const folder = scratchFolder('test-server');
+  const [port, log, program] = [await freePort(), join(folder, 'server.log'), join(folder, 'nothing')];
+  const java = ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-cp', `${testServerFolder()}/*`, 'io.temporal.testserver.TestServer', String(port)];
+  const server = startProcess(which('java') ?? 'java', { args: java, cwd: folder, log });
+  onFileEnd(async () => void (await server.stop()));
+  await waitFor('the time-skipping server', () => listens(port), 60_000, log);
+  writeFileSync(program, '#!/bin/sh\nwhile kill -0 $PPID; do sleep 1; done\n', { mode: 0o755 });
+  const environment = await TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path: program }, port } });
   onFileEnd(() => environment.teardown());
   const searchAttributes = Object.fromEntries(ATTRIBUTES.map((name) => [name, 2 as const]));
   await environment.connection.operatorService.addSearchAttributes({ namespace: 'default', searchAttributes });
   return environment;
 }
 
+function listens(port: number): Promise<true | null> {
+  const socket = connect({ host: '127.0.0.1', port });
+  return new Promise<true | null>((resolve) => {
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(null));
+  }).finally(() => socket.destroy());
+}
+
 /** The dev server, with settings of its own. Ends with the test file. */
 export async function devServer(settings: Readonly<Record<string, string>>): Promise<TestWorkflowEnvironment> {
   quiet();
-  const extraArgs = Object.entries(settings).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]);
-  const searchAttributes = ATTRIBUTES.map((name) => ({ name, type: SearchAttributeType.KEYWORD }));
-  const environment = await TestWorkflowEnvironment.createLocal({ server: { executable: { type: 'existing-path', path: temporalProgram() }, ip: '127.0.0.1', log: { format: 'pretty', level: 'error' }, extraArgs, searchAttributes } });
+  const { address } = await privateTemporal(settings);
+  const environment = await TestWorkflowEnvironment.createFromExistingServer({ address });
   onFileEnd(() => environment.teardown());
   return environment;
 }
