@@ -5,8 +5,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { openSync, closeSync, readFileSync } from 'node:fs';
+import { openSync, closeSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { forgetProcess, registerProcess, runFolder, signalGroup } from './run-folder.js';
 
 export interface StartOptions {
@@ -95,13 +96,24 @@ export function runTool(command: string, args: readonly string[], options: Start
 const PORTS = { first: 12_000, last: 32_000 };
 const PORT_TRIES_MAX = 100;
 
-/** A port of 127.0.0.1 that was free a moment ago, and that nothing gets by chance. */
+/** A port of 127.0.0.1 that was free a moment ago, that nothing gets by chance, and that no other test of the run is given: one that is to stay closed does. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < PORT_TRIES_MAX; tries += 1) {
     const port = randomInt(PORTS.first, PORTS.last);
-    if (await isFree(port)) return port;
+    if (isNew(port) && (await isFree(port))) return port;
   }
   throw new Error(`${PORT_TRIES_MAX} ports from ${PORTS.first} to ${PORTS.last} are taken`);
+}
+
+/** False where the run has given it away. A folder is made by one process only. */
+function isNew(port: number): boolean {
+  try {
+    mkdirSync(join(runFolder(), `port-${port}`));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
 }
 
 function isFree(port: number): Promise<boolean> {
