@@ -5,10 +5,11 @@ import { waitFor } from '../support/processes.ts';
 import { createDatabase, PrivatePostgres, type PostgresDatabase } from '../support/postgres.ts';
 import { Tidemark } from '../support/tidemark.ts';
 
-const source = (id: string, database: PostgresDatabase, objective: string, password: string) => `
+const source = (id: string, database: PostgresDatabase, objective: string, password: string, schedule = 'poll_interval: 365d') => `
   - id: ${id}
     kind: postgres
     connection: ${database.connection.replace('POSTGRES_PASSWORD', password)}
+    ${schedule}
     streams: [{ table: account, cursor: changed, freshness: ${objective} }]`;
 
 type Told = { readonly type: string; readonly data: { readonly reason: string; readonly lagSeconds: number; readonly objectiveSeconds: number; readonly missedSeconds: number } };
@@ -50,14 +51,14 @@ describeWith({ postgres: true, temporal: true }, 'freshness', () => {
     }
     const configuration = `
 destination: { url: "\${DESTINATION_URL}" }
-defaults: { poll_interval: 365d }
-sources:${source('idle', bank, '6s', 'A')}${source('hung', bank, '6s', 'A')}${source('gone', doomed, '3s', 'B')}${source('easy', bank, '1d', 'A')}`;
+sources:${source('idle', bank, '6s', 'A', 'schedule: "0 0 1 1 *"')}${source('hung', bank, '6s', 'A')}${source('gone', doomed, '3s', 'B')}${source('easy', bank, '1d', 'A')}`;
     tidemark = await Tidemark.start(configuration, { A: bank.server.password, B: mortal.server.password, DESTINATION_URL: target.url });
     await tidemark.apply();
     await tidemark.syncAll();
   });
 
   test('a schedule that does not fire: told once, with the lag, and again when it is fresh', async () => {
+    // A source with an interval is polled when it is resumed: that run would be under way for a while. This one has a cron expression.
     const before = await pausedUnwatched('idle');
     await tidemark.must('resume', 'idle', '--json');
     const missed = (await tells('idle', before + 1)).at(before);
@@ -88,11 +89,13 @@ sources:${source('idle', bank, '6s', 'A')}${source('hung', bank, '6s', 'A')}${so
   });
 
   test('a run that hangs', async () => {
-    // The run hangs before the watch begins anew, so that it can be told of nothing else.
-    const client = await bank.client();
-    await client.query('BEGIN; LOCK TABLE account IN ACCESS EXCLUSIVE MODE');
+    // The run hangs before the watch begins anew, so that it can be told of nothing else: in its load, which is patient with a row that another session holds.
+    await bank.query('UPDATE account SET changed = clock_timestamp() WHERE id = 1');
+    const client = await target.client();
+    await client.query('BEGIN; SELECT FROM hung.account WHERE id = 1 FOR UPDATE');
+    const holder = (await client.query<{ pid: string }>('SELECT pg_backend_pid() AS pid')).rows[0]!.pid;
     const sync = tidemark.begin('sync', 'hung', '--json');
-    await waitFor('a run that waits for the lock', async () => ((await bank.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'account'::regclass")) === '0' ? null : true));
+    await waitFor('a run that waits for the row', async () => ((await target.value(`SELECT count(*) FROM pg_stat_activity WHERE ${holder} = ANY (pg_blocking_pids(pid))`)) === '0' ? null : true));
     const before = await pausedUnwatched('hung');
     await tidemark.must('resume', 'hung', '--json');
     const events = await tells('hung', before + 1);
