@@ -5,7 +5,7 @@ import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
 import { freePort } from '../support/processes.ts';
 import { Tidemark } from '../support/tidemark.ts';
-import { errorOf, expectClear, expectQuiet } from './clear-error.ts';
+import { errorOf, expectClear, expectQuiet, NO_HOST } from './clear-error.ts';
 
 export type Product = 'postgres' | 'mariadb';
 
@@ -29,7 +29,7 @@ const table = (name: string) => `CREATE TABLE ${name} (id bigint PRIMARY KEY, at
 const badSources = (closedPort: number, reader: string): readonly BadSource[] => [
   { id: 'wrong_password', code: 'source.auth_failed', connection: { password: `"\${WRONG_PASSWORD}"` }, check: true },
   { id: 'closed_port', code: 'source.unreachable', connection: { port: String(closedPort) }, check: true },
-  { id: 'unknown_host', code: 'source.host_unknown', connection: { host: 'no-such-host.invalid' }, check: true },
+  { id: 'unknown_host', code: 'source.host_unknown', connection: { host: NO_HOST }, check: true },
   { id: 'missing_database', code: 'source.database_missing', connection: { database: 'no_such_database' }, check: true },
   { id: 'missing_table', code: 'source.table_missing', table: 'no_such_table' },
   { id: 'missing_privilege', code: 'source.privilege_missing', connection: { user: reader, password: `"\${READER_PASSWORD}"` }, table: 'closed' },

@@ -1,6 +1,9 @@
 /** What every error owes its reader, whatever went wrong. */
 import type { CommandResult, ErrorInfo } from '../support/tidemark.ts';
 
+/** Unknown without a question to a name service: one that is slow for a moment would make it a host that can't be reached. */
+export const NO_HOST = 'no-such-host..invalid';
+
 /** The error of a command: its own, or that of its only stream. */
 export function errorOf({ json, code, stdout, stderr }: CommandResult): ErrorInfo {
   const error = json?.error ?? json?.streams?.[0]?.error ?? json?.results?.[0]?.error;

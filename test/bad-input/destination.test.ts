@@ -5,7 +5,7 @@ import type { PostgresDatabase } from '../support/postgres.ts';
 import { freePort } from '../support/processes.ts';
 import { sharedTemporal } from '../support/temporal.ts';
 import { Tidemark } from '../support/tidemark.ts';
-import { errorOf, expectClear, expectQuiet } from './clear-error.ts';
+import { errorOf, expectClear, expectQuiet, NO_HOST } from './clear-error.ts';
 
 const SECRET = 'n0t-the-password';
 
@@ -22,7 +22,7 @@ describeWith({ postgres: true, temporal: true }, 'what it needs is not there', (
   const wrong: readonly (readonly [string, (url: URL) => Promise<void> | void])[] = [
     ['target.auth_failed', (url) => void (url.password = SECRET)],
     ['target.unreachable', async (url) => void (url.port = String(await freePort()))],
-    ['target.host_unknown', (url) => void (url.hostname = 'no-such-host.invalid')],
+    ['target.host_unknown', (url) => void (url.hostname = NO_HOST)],
     ['target.database_missing', (url) => void (url.pathname = '/no_such_database')],
   ];
 
