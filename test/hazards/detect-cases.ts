@@ -3,7 +3,7 @@
  * Ids are those of the hazard catalogue.
  */
 import { compareTables } from '../support/compare.ts';
-import { createMariadb, privateMariadb } from '../support/mariadb.ts';
+import { createMariadb, quietMariadb } from '../support/mariadb.ts';
 import type { MariadbDatabase } from '../support/mariadb.ts';
 import { createDatabase, PrivatePostgres } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -105,7 +105,7 @@ export function testDetectCases(product: Product): void {
       (await target.query('SELECT key->>$3 AS key FROM tidemark.difference WHERE stream = $1 AND kind = $2 AND settled_at IS NOT NULL', [id, kind, key])).map((row) => row['key']).sort();
 
     beforeAll(async () => {
-      [source, target] = [product === 'postgres' ? await (await PrivatePostgres.start()).createDatabase('play') : await createMariadb('play', await privateMariadb()), await createDatabase('target')];
+      [source, target] = [product === 'postgres' ? await (await PrivatePostgres.quiet()).createDatabase('play') : await createMariadb('play', await quietMariadb()), await createDatabase('target')];
       for (const { id, columns } of CASES) await source.query(`CREATE TABLE ${id} (${columnsOf(columns, product)})`);
       const streams = CASES.map(({ id, cursor, key }) => `      - { table: ${id}, cursor: ${cursor}, key: [${key}] }`).join('\n');
       tidemark = await Tidemark.start(`destination: { url: "\${DESTINATION_URL}" }\ndefaults: { poll_interval: 365d, overlap: 0s }\nsources:\n  - id: play\n    kind: ${product}\n    connection: ${source.connection}\n    streams:\n${streams}\n`, { ...source.secrets, DESTINATION_URL: target.url });

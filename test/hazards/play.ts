@@ -12,6 +12,8 @@ import { createTable } from './hazard-case.ts';
 import type { HazardCase, OpenTransaction, Product, Source } from './hazard-case.ts';
 
 const QUIET_SYNCS = 2;
+/** A sync of all tables of a group may take its time until one of them has a batch. */
+const FIRST_BATCH_MS = 180_000;
 
 /**
  * While somebody holds the lock, a table's first batch commits and the next one waits just before it would: what then happens at the source happens in
@@ -113,7 +115,7 @@ export class Play {
     const ended = { value: false };
     void running.result.finally(() => (ended.value = true));
     const changes = changing.map(async (hazard) => {
-      await waitFor(`the first batch of ${hazard.id}`, async () => (ended.value || (await this.#batches(hazard)) > (before.get(hazard.id) ?? 0) ? true : null));
+      await waitFor(`the first batch of ${hazard.id}`, async () => (ended.value || (await this.#batches(hazard)) > (before.get(hazard.id) ?? 0) ? true : null), FIRST_BATCH_MS);
       await hazard.during?.change(this.#source);
       return { hazard, batches: await this.#batches(hazard) };
     });

@@ -9,6 +9,8 @@ import { runTool, waitFor } from '../support/processes.ts';
 import { onFileEnd } from '../support/release.ts';
 import { scratchFolder, uniqueName } from '../support/shared-server.ts';
 
+/** A server that is ended by force before it has stopped is no clean restart. */
+const STOP_MS = 60_000;
 const LOST = { code: 'source.history_lost' };
 const KINDS = { counted: 'bigint AUTO_INCREMENT PRIMARY KEY', plain: 'bigint PRIMARY KEY' } as const;
 
@@ -39,7 +41,7 @@ describeWith({ mariadb: true }, 'positions of MariaDB', () => {
 
   async function stop(): Promise<void> {
     await database.close();
-    await server.process.stop();
+    await server.process.stop(STOP_MS);
   }
 
   async function start(): Promise<void> {
@@ -95,7 +97,7 @@ describeWith({ mariadb: true }, 'positions of MariaDB', () => {
   async function load(name: string): Promise<void> {
     // The catalog tells whole seconds of the file system's clock, which is a tick of the kernel behind the server's.
     const passed = `SELECT create_time < now(6) - INTERVAL 1100000 MICROSECOND v FROM information_schema.tables WHERE table_schema = 'positions' AND table_name = '${name}'`;
-    await waitFor('another second', async () => ((await database.value(passed)) === '1' ? true : null), 10_000);
+    await waitFor('another second', async () => ((await database.value(passed)) === '1' ? true : null));
     await database.query(readFileSync(dumpFile(name), 'utf8'));
   }
 
@@ -140,7 +142,7 @@ describeWith({ mariadb: true }, 'positions of MariaDB', () => {
     const then = await again(name, engine);
     await then.run();
     // Starts that lie a few seconds apart may be one, by clocks of whole seconds.
-    await waitFor('a start that can be told from the next one', async () => (Number(await database.value("SELECT variable_value v FROM information_schema.global_status WHERE variable_name = 'UPTIME'")) > 7 ? true : null), 20_000);
+    await waitFor('a start that can be told from the next one', async () => (Number(await database.value("SELECT variable_value v FROM information_schema.global_status WHERE variable_name = 'UPTIME'")) > 7 ? true : null));
     await restore();
     await database.query('CREATE TABLE other (v text)');
     for (let n = 0; n < 40; n += 1) await database.query("INSERT INTO other VALUES (repeat('x', 2000))");
