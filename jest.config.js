@@ -12,14 +12,14 @@ const SECOND = 1000;
 /** Project → longest time of one test or hook. Real servers start within hooks, so these bound a hang, not a speed. */
 const PROJECTS = {
   unit: 60 * SECOND,
-  connectors: 120 * SECOND,
-  conformance: 180 * SECOND,
+  connectors: 240 * SECOND,
+  conformance: 360 * SECOND,
   workflows: 120 * SECOND,
-  replay: 120 * SECOND,
+  replay: 240 * SECOND,
   'bad-input': 240 * SECOND,
   e2e: 300 * SECOND,
-  faults: 300 * SECOND,
-  hazards: 300 * SECOND,
+  faults: 600 * SECOND,
+  hazards: 600 * SECOND,
   'bench-smoke': 300 * SECOND,
   proof: 900 * SECOND,
 };

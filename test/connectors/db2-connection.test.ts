@@ -106,7 +106,7 @@ describeWith({ db2: true }, 'faults of db2', () => {
     await database.run('CREATE TABLE wide (id int NOT NULL PRIMARY KEY, v varchar(2000))');
     await database.run(`INSERT INTO wide VALUES (0, '${'x'.repeat(2_000)}')`);
     for (let rows = 1; rows < 16_384; rows *= 2) await database.run(`INSERT INTO wide SELECT id + ${rows}, v FROM wide`);
-  }, 120_000);
+  });
 
   test('wrong password and unknown database have their own codes, without the password', async () => {
     const server = await privateDerby(['-Dderby.connection.requireAuthentication=true', '-Dderby.authentication.provider=BUILTIN', '-Dderby.user.app=right=pass{w}ord']);

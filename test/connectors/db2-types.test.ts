@@ -40,7 +40,7 @@ describeWith({ db2: true, postgres: true }, 'values of db2', () => {
     await database.run(`CREATE TABLE kinds (id int NOT NULL PRIMARY KEY, ${entries.map(([name, [type]]) => `${name} ${type}`).join(', ')})`);
     for (const row of [1, 2]) await database.run(`INSERT INTO kinds VALUES (${row}, ${entries.map(([, values]) => (values[row] as readonly [string, string])[0]).join(', ')})`);
     await database.run('INSERT INTO kinds (id) VALUES (3)');
-  }, 60_000);
+  });
 
   test('arrive in PostgreSQL as they are, in columns of the mapped types', async () => {
     const session = await openSession(database.connection);

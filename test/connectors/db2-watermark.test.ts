@@ -26,7 +26,7 @@ describeWith({ db2: true }, 'watermark of db2', () => {
       await database.run(`CREATE TABLE ${table} (id int NOT NULL, part varchar(10) NOT NULL, c ${cursor}, v varchar(20), PRIMARY KEY (id, part))`);
       await database.run(`CREATE INDEX ${table}_c ON ${table} (c, id, part)`);
     }
-  }, 60_000);
+  });
 
   const insert = (table: string, id: number, cursor: string, value = 'v', client: DerbyDatabase | DerbyClient = database) =>
     client.run(`INSERT INTO ${table} VALUES (${id}, 'a', ${cursor}, '${value}')`);

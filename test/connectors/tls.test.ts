@@ -99,7 +99,7 @@ suite({ postgres: true }, 'PostgreSQL over TLS', () => {
       const before = await database.value('SELECT pg_conf_load_time()');
       await database.query('ALTER SYSTEM SET ssl = on');
       await database.query('SELECT pg_reload_conf()');
-      await waitFor('the certificate', async () => ((await database.value('SELECT pg_conf_load_time()')) !== before && (await database.value('SHOW ssl')) === 'on' ? true : null), 10_000);
+      await waitFor('the certificate', async () => ((await database.value('SELECT pg_conf_load_time()')) !== before && (await database.value('SHOW ssl')) === 'on' ? true : null));
     };
   });
 
@@ -188,7 +188,7 @@ suite({ db2: true }, 'Db2 over TLS', () => {
   beforeAll(async () => {
     database = await createDerby('tls');
     await database.run('VALUES 1');
-  }, 120_000);
+  });
 
   /** The server, behind an end of TLS: the driver's own TLS is real. */
   const secured = (named: Named): Promise<number> =>
@@ -200,13 +200,13 @@ suite({ db2: true }, 'Db2 over TLS', () => {
 
   test.each(VERIFYING.filter(([, tls]) => tls !== undefined && tls.mode !== 'disable'))('%s', async (_name, tls, host, named, expected) => {
     expect(await outcome(db2, connection(host, await secured(named), tls))).toMatch(expected);
-  }, 60_000);
+  });
 
   test('require checks the certificate', async () => expect(await outcome(db2, connection('127.0.0.1', await secured('expired'), { mode: 'require', ca }))).toMatch(/has expired/));
 
   test.each(WITHOUT_TLS)('no TLS at the server: %s', async (_name, tls, host, expected) => {
     expect(await outcome(db2, connection(host, database.server.port, tls))).toMatch(expected);
-  }, 60_000);
+  });
 });
 
 suite({}, 'Oracle over TLS', () => {
