@@ -2,6 +2,7 @@
 import { compareTables } from '../support/compare.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { PrivatePostgres, PostgresDatabase, createDatabase } from '../support/postgres.ts';
+import { waitFor } from '../support/processes.ts';
 import { Tidemark } from '../support/tidemark.ts';
 
 const configuration = (source: PostgresDatabase) => `
@@ -17,7 +18,12 @@ describeWith({ postgres: true, temporal: true }, 'a destination restored from an
     const server = await PrivatePostgres.start();
     const target = await server.createDatabase('target');
     const admin = new PostgresDatabase(server.server, 'postgres');
-    const backUp = (from: string, to: string) => admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${from}'`).then(() => admin.query(`CREATE DATABASE "${to}" TEMPLATE "${from}"`));
+    const backUp = async (from: string, to: string) => {
+      await admin.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${from}'`);
+      // The server itself waits five seconds for them.
+      await waitFor('the sessions to end', async () => ((await admin.value(`SELECT count(*) FROM pg_stat_activity WHERE datname = '${from}'`)) === '0' ? true : null));
+      await admin.query(`CREATE DATABASE "${to}" TEMPLATE "${from}"`);
+    };
     await source.query("CREATE TABLE item (id int PRIMARY KEY, v text, at timestamptz NOT NULL DEFAULT clock_timestamp()); INSERT INTO item SELECT n, 'v' || n FROM generate_series(1, 30) n");
     const tidemark = await Tidemark.start(configuration(source), { ...source.secrets, DESTINATION_URL: target.url });
     await tidemark.apply();
