@@ -23,7 +23,8 @@ describeWith({ postgres: true, temporal: true }, 'scheduled reconcile', () => {
 
   const file = (reconcile: string) => `destination: { url: "\${DESTINATION_URL}" }\ndefaults: { time_zone: Africa/Dar_es_Salaam }\nsources:\n  - id: bank\n    kind: postgres\n    connection: ${source.connection}\n    ${reconcile}\n    streams: [{ table: account, cursor: at }, { table: log, reconcile: null }]\n`;
   const changes = async () => ((await tidemark.must('plan', '--json')).changes ?? []) as unknown as readonly { action: string; object: string; detail: string }[];
-  const runs = async () => (await tidemark.must('runs', 'bank', '--json')).runs as unknown as readonly Run[];
+  // All of them: comparisons that come every two seconds fill a short list while a slow machine starts a command.
+  const runs = async () => (await tidemark.must('runs', 'bank', '--limit', '100000', '--json')).runs as unknown as readonly Run[];
   const comparisons = async () => (await runs()).filter(({ kind }) => kind === 'reconcile');
   const schedules = () => {
     const { TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE } = tidemark.env;
