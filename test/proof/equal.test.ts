@@ -1,7 +1,7 @@
 /** Real tables arrive row by row as they are; a second sync reads at most the overlap and writes nothing. */
 import { BERKA, NYCFLIGHTS, loadIntoMariadb, loadIntoPostgres } from '../support/datasets.ts';
 import { describeWith } from '../support/describe-with.ts';
-import { createMariadb } from '../support/mariadb.ts';
+import { createMariadb, quietMariadb } from '../support/mariadb.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
 import { Tidemark, streamOf } from '../support/tidemark.ts';
@@ -17,7 +17,7 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'real tables', (
   let second: readonly StreamResult[];
 
   beforeAll(async () => {
-    const [flights, bank, mariadb] = [await createDatabase('flights'), await createDatabase('bank'), await createMariadb('flights')];
+    const [flights, bank, mariadb] = [await createDatabase('flights'), await createDatabase('bank'), await createMariadb('flights', await quietMariadb())];
     target = await createDatabase('target');
     await loadIntoPostgres(flights, NYCFLIGHTS);
     await loadIntoPostgres(bank, BERKA);
