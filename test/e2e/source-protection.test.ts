@@ -96,6 +96,8 @@ describeWith({ postgres: true, temporal: true }, 'protection of a source', () =>
   test('a stream may have fewer sessions than its source, and statements that end sooner', async () => {
     tidemark.configure(file('    sessions_max: 3', ['{ table: one, sessions_max: 1, statement_timeout: 1s }', 'two']));
     await tidemark.apply();
+    // Those of `apply` are its server's until that has noticed.
+    await waitFor('earlier sessions to end', async () => ((await sessions()) === 0 ? true : null));
     const destination = openDestination(target.url);
     const engine = createEngine(destination, () => source.secrets);
     const open = (stream: string) => engine.openSource('shop', new AbortController().signal, 'sync', stream);
@@ -141,7 +143,7 @@ describeWith({ postgres: true, temporal: true }, 'protection of a source', () =>
 
   test('polls that meet closed hours are skipped, and go on by themselves when they open', async () => {
     // The next minute that leaves time to apply the file and to see a poll: not more than the bounds below allow.
-    const opens = new Date(Math.ceil((Date.now() + 45_000) / 60_000) * 60_000);
+    const opens = new Date(Math.ceil((Date.now() + 60_000) / 60_000) * 60_000);
     const clock = (time: Date) => time.toISOString().slice(11, 16);
     tidemark.configure(file(`    poll_interval: 2s\n    read_window: "${clock(opens)}-${clock(new Date(opens.getTime() + 3_600_000))}"`, ['four']));
     await target.query('DROP SCHEMA IF EXISTS shop CASCADE');
