@@ -9,6 +9,8 @@ import { PrivatePostgres } from '../support/postgres.ts';
 
 const SMALL = 100_000;
 const LARGE = 10 * SMALL;
+/** Of both loads, with the rows that are made for them. */
+const LOADS_TIMEOUT_MS = 900_000;
 /** Parts of the large table; the small one's have a tenth of their rows. */
 const PARTS = 6;
 /**
@@ -55,7 +57,7 @@ describeWith({ postgres: true, temporal: true }, 'a table ten times larger', () 
   beforeAll(async () => {
     destination = await PrivatePostgres.start({ log_statement: 'all', log_line_prefix: '%d %a ' });
     [small, large] = [await load(SMALL), await load(LARGE)];
-  });
+  }, LOADS_TIMEOUT_MS);
 
   test('is copied in as many batches', () => {
     expect([small.batches, large.batches]).toEqual([PARTS, PARTS]);

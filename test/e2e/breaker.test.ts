@@ -101,7 +101,7 @@ describeWith({ postgres: true, temporal: true }, 'a source that goes away', () =
     waitFor('the breaker to open', async () => {
       await tidemark.run('sync', 'hq', '--json');
       return (await status())[0]?.breaker.state === 'open' ? true : null;
-    });
+    }, 200_000);
 
   beforeAll(async () => {
     server = await PrivatePostgres.start();

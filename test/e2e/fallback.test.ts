@@ -122,7 +122,7 @@ sources:
     await waitFor('both breakers', async () => {
       await tidemark.run('sync', 'hq', '--json');
       return (await target.value("SELECT count(*) FROM tidemark.breaker WHERE state = 'open'")) === '2' ? true : null;
-    });
+    }, 200_000);
     const { json } = await tidemark.run('sync', 'hq', '--json');
     expect(json?.streams?.[0]).toMatchObject({ status: 'skipped', error: { code: 'source.breaker_open', message: expect.stringContaining("fallback can't be reached either") } });
     await server.restart();

@@ -69,7 +69,7 @@ describeWith({ postgres: true, temporal: true }, 'an interrupted reconcile', () 
     temporal(TEMPORAL_ADDRESS!, TEMPORAL_NAMESPACE!, ['workflow', 'terminate', '--workflow-id', workflow, '--reason', 'test']);
     expect((await result).code).toBe(1);
     await release();
-    await waitFor('the end of the run', async () => ((await lastRun()) === 'lost' ? true : null), 60_000);
+    await waitFor('the end of the run', async () => ((await lastRun()) === 'lost' ? true : null), 120_000);
     expect((await tidemark.run('runs', 'bank', '--json')).json?.runs?.[0]).toMatchObject({ kind: 'reconcile', status: 'lost', endedAt: expect.any(String) });
   });
 });

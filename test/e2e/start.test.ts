@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { describeWith, repositoryRoot } from '../support/describe-with.ts';
 import { freePort, logTail, startProcess } from '../support/processes.ts';
 
+/** Two whole starts, each with a first sync of all tables. */
+const TIMEOUT_MS = 900_000;
+
 describeWith({ temporal: true }, 'npm start -- --once', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
 
@@ -23,5 +26,5 @@ describeWith({ temporal: true }, 'npm start -- --once', () => {
     const second = await once('second.log');
     expect(second).not.toContain('Making the demo bank');
     expect(second.match(/^equal {3}/gm)).toHaveLength(5);
-  });
+  }, TIMEOUT_MS);
 });

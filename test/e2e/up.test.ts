@@ -55,7 +55,7 @@ function readyLine({ log }: Started): Ready | null {
 }
 
 async function untilReady(started: Started): Promise<Ready> {
-  return waitFor('the ready line', () => readyLine(started), 120_000, started.log);
+  return waitFor('the ready line', () => readyLine(started), 240_000, started.log);
 }
 
 async function destinationOf(folder: string): Promise<pg.Client> {

@@ -101,7 +101,7 @@ export class Tidemark {
     await waitFor(`worker ${number}`, () => {
       if (this.workers[number - 1]?.running !== true) throw new Error(`worker ${number} ended:\n${logTail(log)}`);
       return readFileSync(log, 'utf8').includes('"event":"worker-ready"') ? true : null;
-    }, 60_000, log);
+    }, 120_000, log);
   }
 
   #workerLog(number: number): string {
@@ -119,7 +119,7 @@ export class Tidemark {
     const line = await waitFor('`up` to be ready', () => {
       if (!up.running) throw new Error(`up ended:\n${logTail(log)}`);
       return /^\{"event":"ready".*\}$/m.exec(readFileSync(log, 'utf8'))?.[0] ?? null;
-    }, 90_000, log);
+    }, 180_000, log);
     return { tidemark, up, ready: JSON.parse(line) };
   }
 
