@@ -16,6 +16,7 @@ import type { LedgerSums, ProofSource } from './proof.ts';
 const WORKERS = 2;
 /** A kill falls within this long after the first batch of the sync, or after the kill before it. */
 const KILL_WITHIN_MS = 800;
+const FIRST_BATCH_MS = 180_000;
 /** Small batches make a sync long enough to be hit in every phase. */
 const BATCH_ROWS = 300;
 
@@ -63,7 +64,7 @@ describeWith({ postgres: true, temporal: true }, 'workers killed in the middle',
     void running.result.finally(() => (ended.value = true));
     const batches = () => target.value('SELECT count(*) FROM tidemark.ledger');
     const atStart = await batches();
-    await waitFor('the first batch', async () => (ended.value || (await batches()) !== atStart ? true : null));
+    await waitFor('the first batch', async () => (ended.value || (await batches()) !== atStart ? true : null), FIRST_BATCH_MS);
     const killed: number[] = [];
     for (const victim of tidemark.workers.slice(0, WORKERS)) {
       const wait = Math.floor(random() * KILL_WITHIN_MS);

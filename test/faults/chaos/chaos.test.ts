@@ -14,7 +14,7 @@ const minutes = Number(process.env['TIDEMARK_CHAOS_MINUTES'] ?? 0.75);
 const engine = engineOf(process.env['TIDEMARK_CHAOS_SOURCE'] ?? 'postgres');
 
 /** Starting, healing and the last syncs. */
-const AROUND_MS = 420_000;
+const AROUND_MS = 600_000;
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
 const SWITCH = pathToFileURL(join(import.meta.dirname, '..', '..', 'hazards', 'switch-off.js')).href;
