@@ -1,7 +1,7 @@
 /** The source's tables change between two runs: what each policy makes of it. */
 import { compareTables } from '../support/compare.ts';
 import { describeWith } from '../support/describe-with.ts';
-import { createMariadb } from '../support/mariadb.ts';
+import { createMariadb, quietMariadb } from '../support/mariadb.ts';
 import type { MariadbDatabase } from '../support/mariadb.ts';
 import { createDatabase } from '../support/postgres.ts';
 import type { PostgresDatabase } from '../support/postgres.ts';
@@ -41,7 +41,8 @@ describeWith({ postgres: true, mariadb: true, temporal: true }, 'schema drift', 
     const events = (stream: string) => target.query("SELECT data::text FROM tidemark.event WHERE type = 'SchemaChanged' AND stream = $1 ORDER BY id", [stream]);
 
     beforeAll(async () => {
-      source = product === 'postgres' ? await createDatabase('drift') : await createMariadb('drift');
+      // Rows that are read again have other values: of MariaDB all are, where a transaction of another test was open.
+      source = product === 'postgres' ? await createDatabase('drift') : await createMariadb('drift', await quietMariadb());
       target = await createDatabase('target');
       for (const table of [...TABLES, 'frozen', 'ignored']) {
         const key = table === 'unkeyed' ? 'id int NOT NULL, code int PRIMARY KEY DEFAULT 1' : 'id int PRIMARY KEY';
