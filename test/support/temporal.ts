@@ -38,6 +38,7 @@ export async function startTemporal(folder: string, namespaces: readonly string[
   const databaseFile = on.databaseFile ?? join(folder, 'temporal.db');
   const log = join(folder, 'temporal.log');
   const args = ['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(port), '--ui-port', String(uiPort), '--db-filename', databaseFile, '--log-level', 'error'];
+  args.push('--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=full');
   args.push(...namespaces.flatMap((name) => ['--namespace', name]));
   args.push(...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]));
   args.push(...Object.entries(settings).flatMap(([name, value]) => ['--dynamic-config-value', `${name}=${value}`]));
