@@ -54,6 +54,8 @@ export async function openPart(client: PostgresClient, stream: StreamRead, part:
   const condition = bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`;
   try {
     await beginSnapshot(client, relation.where);
+    // Workers of the server beside a session are more than `sessions_max` says; each part's would look through the whole table, and bring rows out of the key's order.
+    await client.rows(relation.where, 'SET LOCAL max_parallel_workers_per_gather = 0');
     return copyOut(client, `SELECT ${relation.select} FROM ${relation.from}${condition}`, usableFormat(relation, format), relation.where);
   } catch (error) {
     await client.rollback();
