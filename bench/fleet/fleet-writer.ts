@@ -20,6 +20,8 @@ export class FleetWriter {
   start(): void {
     const kinds = new Set(this.#sources.map(({ kind }) => kind));
     this.#lanes = [...kinds].map((kind) => this.#write(this.#sources.filter((source) => source.kind === kind)));
+    // Told by `stop`; where the measurement itself has failed, servers go while lanes write, and that is no news.
+    for (const lane of this.#lanes) lane.catch(() => undefined);
   }
 
   async stop(): Promise<void> {

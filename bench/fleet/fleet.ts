@@ -108,17 +108,19 @@ async function measure(tidemark: Tidemark, fleet: FleetServers, destination: Pos
   const fresh = await writer.freshness(destination, SETTLE_SECONDS);
   await counter.close();
   for (const worker of tidemark.workers) await worker.stop();
-  const polled = fleet.sources.map(({ id, kind }) => [`${id} ${kind}`, (polledAfter.get(id) ?? 0) - (polledBefore.get(id) ?? 0)] as const);
-  const polls = polled.map(([, count]) => count);
-  // Counting takes a while itself, and polls of a call that is under way are counted at its end.
-  const due = Math.floor(seconds / options.everySeconds) - 1 - Math.floor(CALL_SECONDS / options.everySeconds);
+  const polled = fleet.sources.map(({ id, kind }) => {
+    const [from, to] = [polledBefore.get(id) ?? { polls: 0, at: began }, polledAfter.get(id) ?? { polls: 0, at: performance.now() }];
+    // Polls of a call that is under way are counted at its end.
+    const due = Math.floor((to.at - from.at) / 1_000 / options.everySeconds) - 1 - Math.floor(CALL_SECONDS / options.everySeconds);
+    return { id: `${id} ${kind}`, polls: to.polls - from.polls, missed: Math.max(0, due - (to.polls - from.polls)) };
+  });
   const arrived = fresh.filter(Number.isFinite);
   return {
     ...options,
     seconds,
-    polls: polls.reduce((sum, each) => sum + each, 0),
-    missedPolls: polls.reduce((sum, each) => sum + Math.max(0, due - each), 0),
-    behind: Object.fromEntries(polled.filter(([, count]) => count < due)),
+    polls: polled.reduce((sum, each) => sum + each.polls, 0),
+    missedPolls: polled.reduce((sum, each) => sum + each.missed, 0),
+    behind: Object.fromEntries(polled.filter(({ missed }) => missed > 0).map(({ id, polls }) => [id, polls])),
     rows: fresh.length,
     lostRows: fresh.length - arrived.length,
     freshness: { p50: percentile(arrived, 0.5), p95: percentile(arrived, 0.95), max: percentile(arrived, 1) },
