@@ -109,7 +109,7 @@ async function measure(tidemark: Tidemark, fleet: FleetServers, destination: Pos
   await counter.close();
   for (const worker of tidemark.workers) await worker.stop();
   const polled = fleet.sources.map(({ id, kind }) => {
-    const [from, to] = [polledBefore.get(id) ?? { polls: 0, at: began }, polledAfter.get(id) ?? { polls: 0, at: performance.now() }];
+    const [from, to] = [polledBefore.get(id) ?? { polls: 0, at: began }, polledAfter.get(id) ?? { polls: 0, at: began + seconds * 1_000 }];
     // Polls of a call that is under way are counted at its end.
     const due = Math.floor((to.at - from.at) / 1_000 / options.everySeconds) - 1 - Math.floor(CALL_SECONDS / options.everySeconds);
     return { id: `${id} ${kind}`, polls: to.polls - from.polls, missed: Math.max(0, due - (to.polls - from.polls)) };

@@ -4,7 +4,7 @@ import type { BatchLimits, FullPlan, Part, RowRead, StreamRead } from '../connec
 import { partRows } from '../part-rows.ts';
 import { takeBounds } from './bounds.ts';
 import { digestRows } from './digest.ts';
-import { isoClock } from './incremental.ts';
+import { isoClock, readAsOf } from './incremental.ts';
 import { compareOpen, readOpenTransactions } from './open-transactions.ts';
 import type { ReadState } from './position-state.ts';
 import { quoteTable } from './quoting.ts';
@@ -72,12 +72,12 @@ export async function planFull(source: Source, stream: StreamRead, limits: Batch
   const ground = await source.ground(stream.table);
   if (stream.cursor === null) {
     await beginSnapshot(connection, tableName(stream));
-    const [clock] = await connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
+    const asOf = await readAsOf(connection);
     const digest = await digestRows(connection, stream, ['TRUE']);
     const state: ReadState = { ...NO_CURSOR, key: [...stream.key], tail: { from: null, partial: false, max: null, digest } };
     const parts = await cutParts(source, stream, limits);
     await connection.query('COMMIT', tableName(stream));
-    return { parts, position: positionOf(await source.identity(), stream, state, null), guarantee: 'full refresh', asOf: isoClock(clock?.[0] ?? '') };
+    return { parts, position: positionOf(await source.identity(), stream, state, null), guarantee: 'full refresh', asOf };
   }
   if (stream.table.rowEstimate >= WAIT_FROM_ROWS && ground.sight.transactions) await waitForOthers(source);
   const bounds = await takeBounds(connection, ground, stream, null);

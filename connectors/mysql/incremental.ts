@@ -68,7 +68,7 @@ async function laterBatch(source: Source, stream: StreamRead, state: ReadState, 
   const { connection } = source;
   const cursor = cursorOf(stream);
   await beginSnapshot(connection, tableName(stream));
-  const [clock] = await connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
+  const asOf = await readAsOf(connection);
   const columns = [cursor, ...keyColumns(stream)];
   const cut = await cutBatch(connection, stream, after(columns, [run.at.cursor, ...run.at.key]), run.bound, limits.rowsMax);
   const to: ReadState = { ...state, run: cut.at === null ? null : { bound: run.bound, at: { cursor: cut.at.cursor, key: [...cut.at.key] } } };
@@ -78,8 +78,14 @@ async function laterBatch(source: Source, stream: StreamRead, state: ReadState, 
     more: cut.at !== null,
     guarantee: await source.guarantee(stream),
     futureRows: 0,
-    asOf: isoClock(clock?.[0] ?? ''),
+    asOf,
   };
+}
+
+/** The server's clock, ISO 8601: asked right after a snapshot began, it tells what that one shows. */
+export async function readAsOf(connection: OpenConnection): Promise<string> {
+  const [clock] = await connection.query('SELECT UTC_TIMESTAMP(6)', 'the clock');
+  return isoClock(clock?.[0] ?? '');
 }
 
 export function isoClock(clock: string): string {

@@ -14,7 +14,7 @@ import type { Bucket, Digest, DigestPlan, Form } from '../../schemas/comparison.
 import type { Column } from '../../schemas/table.ts';
 import type { RowRead, StreamRead } from '../connector.ts';
 import { columnOf, compareExpression, literal, selectExpression } from './columns.ts';
-import { isoClock } from './incremental.ts';
+import { readAsOf } from './incremental.ts';
 import { quoteName, quoteTable, quoteText } from './quoting.ts';
 import { beginSnapshot, keyColumns, selectRows } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
@@ -83,9 +83,9 @@ function hashedRows(stream: StreamRead, plan: DigestPlan): string {
 export async function beginRowDigest(source: Source, stream: StreamRead, plan: DigestPlan, buckets: number): Promise<Digest> {
   const { connection } = source;
   await beginSnapshot(connection, tableName(stream));
-  const [clock] = await connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
+  const asOf = await readAsOf(connection);
   const rows = await connection.query(`SELECT h0 & ${buckets - 1} AS bucket, COUNT(*), SUM(h0), SUM(h1) FROM ${hashedRows(stream, plan)} GROUP BY bucket`, tableName(stream));
-  return { asOf: isoClock(clock?.[0] ?? ''), buckets: rows.map(([bucket, count, s0, s1]): Bucket => ({ bucket: Number(bucket), rows: Number(count), sums: [s0 ?? '0', s1 ?? '0'] })) };
+  return { asOf, buckets: rows.map(([bucket, count, s0, s1]): Bucket => ({ bucket: Number(bucket), rows: Number(count), sums: [s0 ?? '0', s1 ?? '0'] })) };
 }
 
 /** In the snapshot that {@link beginRowDigest} began. */

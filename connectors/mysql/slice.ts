@@ -3,7 +3,7 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import type { Column } from '../../schemas/table.ts';
 import type { SliceBounds, SliceRead, StreamRead } from '../connector.ts';
 import { compareExpression, cursorOf, literal } from './columns.ts';
-import { isoClock } from './incremental.ts';
+import { readAsOf } from './incremental.ts';
 import { beginSnapshot, selectRows } from './range.ts';
 import { rowsOf, type Source } from './source.ts';
 import { baseType } from './types.ts';
@@ -35,7 +35,7 @@ export async function readSlice(source: Source, stream: StreamRead, range: Slice
   await requireValues(source, stream, cursor, [range.from, range.to]);
   const name = compareExpression(cursor);
   await beginSnapshot(source.connection, tableName(stream));
-  const [clock] = await source.connection.query(`SELECT UTC_TIMESTAMP(6)`, 'the clock');
+  const asOf = await readAsOf(source.connection);
   const where = `${name} >= ${literal(cursor, range.from)} AND ${name} < ${literal(cursor, range.to)}`;
-  return { ...rowsOf(source, stream, [selectRows(stream, where)]), asOf: isoClock(clock?.[0] ?? '') };
+  return { ...rowsOf(source, stream, [selectRows(stream, where)]), asOf };
 }

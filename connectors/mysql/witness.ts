@@ -30,7 +30,7 @@ interface ServerMarks {
 async function readServerMarks(connection: OpenConnection): Promise<ServerMarks> {
   const names = ['uptime', ...LOG_FLUSHED, ...LOG_CURRENT].map((name) => `'${name}'`).join(',');
   const rows = await connection.query(`SHOW GLOBAL STATUS WHERE Variable_name IN (${names})`, 'server status');
-  const [clock] = await connection.query(`SELECT UNIX_TIMESTAMP()`, 'the clock');
+  const [clock] = await connection.query('SELECT UNIX_TIMESTAMP()', 'the clock');
   const status = new Map(rows.map(([name, value]) => [(name ?? '').toLowerCase(), value ?? '']));
   const number = (wanted: readonly string[]): string | null => wanted.map((name) => status.get(name) ?? '').find((value) => /^\d+$/.test(value)) ?? null;
   const uptime = number(['uptime']);
