@@ -19,6 +19,8 @@ export const register: Register = (program, context) => {
       await withDestination(place, async (destination) => {
         const { approval, runs, held } = await decideStep(destination, id, 'approved');
         if (!runs) return context.output.result({ ok: true, approval, next: held }, () => decidedText(approval, held === null ? '' : `Next: ${held}`));
+        // Asked for before the run is started: a Ctrl-C in between must find it, too.
+        if (options.detach !== true) context.signal();
         const run = await startApproved(place, approval);
         if ('unavailable' in run) {
           const next = `tidemark sync ${streamWords(approval)}`;
@@ -29,7 +31,7 @@ export const register: Register = (program, context) => {
           const workflows = run.started.map((each) => each.workflowId).join(', ');
           if (options.detach === true) return await context.output.result({ ok: true, approval, started: run.started }, () => decidedText(approval, `${workflows} carries it out.`));
           await context.output.line(decidedText(approval, ''));
-          await awaitRuns(context, run.temporal.client, destination, run.started, began, async () => ({ approval: await readStep(destination, approval) }));
+          await awaitRuns(context, run.temporal.client, destination, async () => run.started, began, async () => ({ approval: await readStep(destination, approval) }));
         } finally {
           await run.temporal.close();
         }

@@ -40,9 +40,10 @@ export const register: Register = (program, context) => {
         withDestination(place, async (destination) => {
           await requireWorker(temporal);
           const { from, to, slice = null, onlyGaps = false } = options;
-          const started = await startBackfill(temporal.client, destination, { source, stream, from, to, slice, parallel, onlyGaps });
-          if (options.detach === true) return context.output.result({ ok: true, started: [started] }, () => `${source}\t${started.workflowId}`);
-          await awaitBackfill(context, temporal.client, destination, started, began);
+          const start = () => startBackfill(temporal.client, destination, { source, stream, from, to, slice, parallel, onlyGaps });
+          if (options.detach !== true) return awaitBackfill(context, temporal.client, destination, start, began);
+          const started = await start();
+          await context.output.result({ ok: true, started: [started] }, () => `${source}\t${started.workflowId}`);
         }),
       );
     });
@@ -54,12 +55,14 @@ function parseParallel(text: string): number {
   throw new TidemarkError('usage.invalid', `--parallel takes a whole number from 1 to ${PARALLEL_MAX}.`, { hint: 'For example --parallel 4.' });
 }
 
-/** Follows a backfill to its end and prints it; Ctrl-C cancels it. */
-async function awaitBackfill(context: CliContext, client: TemporalConnection['client'], destination: Destination, started: StartedBackfill, began: number): Promise<void> {
+/** Starts a backfill, follows it to its end and prints it; Ctrl-C cancels it. */
+async function awaitBackfill(context: CliContext, client: TemporalConnection['client'], destination: Destination, start: () => Promise<StartedBackfill>, began: number): Promise<void> {
   const { cancelBackfill, finishBackfill } = await import('../../control/backfill.ts');
+  // Asked for first: a Ctrl-C while it is being started must find it, too.
+  const signal = context.signal();
+  const started = await start();
   const ended = new AbortController();
   const following = follow(context, destination, started, ended.signal).catch(() => undefined);
-  const signal = context.signal();
   const cancel = () => void cancelBackfill(client, started);
   signal.addEventListener('abort', cancel, { once: true });
   if (signal.aborted) cancel();

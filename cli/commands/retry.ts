@@ -24,8 +24,7 @@ export const register: Register = (program, context) => {
           if (streams.length === 0) {
             return context.output.result({ ok: true, seconds: 0, streams: [] }, () => `Nothing of ${source} is parked or was skipped.`);
           }
-          const started = await startSyncs(temporal.client, { sources: [source], streams, full: false });
-          await awaitRuns(context, temporal.client, destination, started, began);
+          await awaitRuns(context, temporal.client, destination, () => startSyncs(temporal.client, { sources: [source], streams, full: false }), began);
         }),
       );
     });

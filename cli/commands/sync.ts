@@ -36,21 +36,31 @@ export const register: Register = (program, context) => {
         const chosen = await chooseSources(destination, sources, options.stream ?? null);
         if (options.detectDeletes === true && options.stream !== undefined) await requireScanned(destination, chosen, options.stream);
         await requireWorker(temporal);
-        const started = await startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true, detectDeletes: options.detectDeletes === true });
-        if (options.detach === true) return printDetached(context, started);
-        await awaitRuns(context, temporal.client, destination, started, began);
+        const start = () => startSyncs(temporal.client, { sources: chosen, streams: options.stream === undefined ? null : [options.stream], full: options.full === true, detectDeletes: options.detectDeletes === true });
+        if (options.detach === true) return printDetached(context, await start());
+        await awaitRuns(context, temporal.client, destination, start, began);
       });
     });
 };
 
-/** Follows runs that were started to their end and prints their streams; Ctrl-C cancels them. `began`: of the command, by performance.now(); `more`: read at the end, for the document. */
-export async function awaitRuns(context: CliContext, client: TemporalConnection['client'], destination: Destination, started: readonly StartedSync[], began: number, more: () => Promise<object> = async () => ({})): Promise<void> {
+/** Starts runs, follows them to their end and prints their streams; Ctrl-C cancels them. `began`: of the command, by performance.now(); `more`: read at the end, for the document. */
+export async function awaitRuns(
+  context: CliContext,
+  client: TemporalConnection['client'],
+  destination: Destination,
+  start: () => Promise<readonly StartedSync[]>,
+  began: number,
+  more: () => Promise<object> = async () => ({}),
+): Promise<void> {
   const { cancelSync, finishSync } = await import('../../control/sync.ts');
   const { followSync } = await import('../progress.ts');
-  const stopFollowing = followSync(context.output, destination, started);
+  // Asked for first: a Ctrl-C while runs are being started must find them, too.
   const signal = context.signal();
+  const started = await start();
+  const stopFollowing = followSync(context.output, destination, started);
   const cancel = () => started.forEach((each) => void cancelSync(client, each));
   signal.addEventListener('abort', cancel, { once: true });
+  if (signal.aborted) cancel();
   try {
     const ended = await Promise.allSettled(started.map((each) => finishSync(client, destination, each)));
     await stopFollowing();

@@ -37,6 +37,7 @@ export class PostgresClient {
   /** Why the line was given up, where it was silent. */
   #silent: TidemarkError | null = null;
   #closed: Promise<void> | null = null;
+  /** A cancel that is on its way falls on whatever the session runs when it arrives: no statement begins before that. */
   #cancelling: Promise<void> | null = null;
   readonly #onAbort = (): void => void this.cancel();
 
@@ -97,6 +98,7 @@ export class PostgresClient {
 
   /** Rows of one statement; `where` names what is asked, for the error. */
   async rows(where: string, text: string, values: readonly (string | null)[] = []): Promise<readonly TextRow[]> {
+    await this.#cancelling;
     if (this.#options.signal.aborted) throw cancelled();
     try {
       const result = await this.inTime(this.#driver.query<Record<string, string | null>>(values.length > 0 ? { text, values: [...values] } : { text }));
@@ -115,6 +117,7 @@ export class PostgresClient {
 
   /** Ends an open transaction, if any; never throws. */
   async rollback(): Promise<void> {
+    await this.#cancelling;
     await this.inTime(this.#driver.query('ROLLBACK')).catch(() => undefined);
   }
 

@@ -210,6 +210,21 @@ describeWith({ postgres: true }, 'PostgreSQL session', () => {
     while ((await running()) !== '0') await sleep(20);
   });
 
+  test('what ends a stream that was destroyed early ends no later statement of its session', async () => {
+    // More than a stream takes unasked, less than the network holds: the server is done with it while the reader stands still.
+    await database.query("CREATE TABLE few (id int PRIMARY KEY, note text); INSERT INTO few SELECT n, repeat('x', 200) FROM generate_series(1, 12000) n");
+    const stream = await streamOf('few');
+    const answers: unknown[] = [];
+    for (let times = 0; times < 20; times += 1) {
+      const read = await session.readPart(stream, { from: null, to: null, rowEstimate: 12_000 }, 'copy-text');
+      await once(read.stream, 'readable');
+      while ((await running()) !== '0') await sleep(5);
+      read.stream.destroy();
+      for (let questions = 0; questions < 5; questions += 1) answers.push(await session.describe('customers').then(({ name }) => name, (error: unknown) => error));
+    }
+    expect(new Set(answers)).toEqual(new Set(['customers']));
+  });
+
   test('the statement time limit is an error of its own', async () => {
     const connector = await manifest.load();
     const { server } = database;
