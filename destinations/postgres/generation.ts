@@ -128,10 +128,7 @@ export async function finishPart(session: Session, id: number, batch: number): P
 /** Builds the key of a generation whose parts are all loaded, so that it can be caught up by key. Once. */
 export async function keyGeneration(session: Session, source: string, stream: string, building: Building, key: readonly string[]): Promise<void> {
   if (building.keyed) return;
-  if (key.length > 0) {
-    await session.query("set local maintenance_work_mem = '256MB'");
-    await session.query(`alter table ${quoteTable(building.table)} add primary key (${key.map(quoteIdent).join(', ')})`);
-  }
+  if (key.length > 0) await session.query(`alter table ${quoteTable(building.table)} add primary key (${key.map(quoteIdent).join(', ')})`);
   await session.query('update tidemark.generation set keyed = true where source = $1 and stream = $2 and generation = $3', [source, stream, building.generation]);
 }
 
