@@ -7,6 +7,7 @@ import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, statusAfter, wantsNewPlan, wantsWholeBatch } from './outcome.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
 import { stepName } from './step-name.ts';
+import { rows, streamDetails } from './stream-details.ts';
 
 export interface SyncStreamInput {
   readonly runId: string;
@@ -129,20 +130,21 @@ class StreamSync {
     await proxyActivities<Activities>(BOOKKEEPING).endStream({ runId, source, stream, status, error, notes: this.#notes });
   }
 
-  /** Batches, one after another, until the frozen bound of this run is reached. */
-  async #increments(generation: number, kind: 'i' | 'c'): Promise<StreamStatus> {
+  /** Batches, one after another, until the frozen bound of this run is reached. None is loaded before `keyed`. */
+  async #increments(generation: number, kind: 'i' | 'c', keyed?: Promise<void>): Promise<StreamStatus> {
     for (;;) {
-      const { more, paused } = await this.#wholeBatch((step) => this.#rangeBatch({ ...this.#ref(step), generation }), kind);
+      const { more, paused } = await this.#wholeBatch((step) => this.#rangeBatch({ ...this.#ref(step), generation }, keyed), kind);
       if (!more) return 'completed';
       if (paused) return 'paused';
       await this.#nextChapter();
     }
   }
 
-  async #rangeBatch(step: Parameters<Activities['extractBatch']>[0]): Promise<{ more: boolean; paused: boolean }> {
+  async #rangeBatch(step: Parameters<Activities['extractBatch']>[0], keyed?: Promise<void>): Promise<{ more: boolean; paused: boolean }> {
     this.#show('extracting');
     const extracted = await this.#batch.extractBatch.executeWithOptions({ ...this.#options(BATCH), summary: `extract ${step.step}` }, [step]);
     this.#spend(extracted);
+    await keyed;
     const loaded = await this.#transformAndLoad(extracted.batch, extracted.read, extracted.needsTransform, null);
     this.#add({ ...NO_COUNTS, ...loaded, batches: 1, bytes: extracted.bytes });
     return { more: extracted.more, paused: loaded.paused };
@@ -167,15 +169,25 @@ class StreamSync {
     });
     if (paused && left > 0) return 'paused';
     if (left > 0) await this.#nextChapter();
+    if (await this.#keyAndCatchUp(generation, catchUp)) return 'paused';
     const { runId, source, stream } = this.#input;
-    this.#show('building the key');
-    await this.#batch.keyBuild({ runId, source, stream, generation });
-    if (catchUp && (await this.#increments(generation, 'c')) === 'paused') return 'paused';
     this.#show('swapping the new generation in');
     if ((await this.#batch.finishBuild({ runId, source, stream, generation })) === 'unchanged') {
       this.counts = { ...this.counts, unchanged: this.counts.unchanged + this.counts.written, written: 0 };
     }
     return 'completed';
+  }
+
+  /** Builds the key while the source is asked for what came during the copy, which is loaded by key. True where a pause came in between. */
+  async #keyAndCatchUp(generation: number, catchUp: boolean): Promise<boolean> {
+    const { runId, source, stream } = this.#input;
+    this.#show('building the key');
+    const keyed = this.#batch.keyBuild({ runId, source, stream, generation });
+    if (!catchUp || !patched('catch-up-beside-key')) await keyed;
+    if (!catchUp) return false;
+    // Whoever waits for it hears of its failure; a read that fails first leaves no key half built behind it.
+    const built = keyed.catch(() => undefined);
+    return (await this.#increments(generation, 'c', keyed).finally(() => built)) === 'paused';
   }
 
   async #part(step: Parameters<Activities['copyPart']>[0]): Promise<{ paused: boolean }> {
@@ -231,15 +243,6 @@ class StreamSync {
 
   #show(doing: string): void {
     this.#doing = doing;
-    const { read, written, unchanged, rejected, batches } = this.counts;
-    setCurrentDetails(`**${this.#input.stream}**: ${doing}\n\n| batches | read | written | unchanged | rejected |\n|---:|---:|---:|---:|---:|\n| ${[batches, read, written, unchanged, rejected].map(grouped).join(' | ')} |\n`);
+    setCurrentDetails(streamDetails(this.#input.stream, doing, this.counts));
   }
-}
-
-function rows(count: number): string {
-  return `${grouped(count)} rows`;
-}
-
-function grouped(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }

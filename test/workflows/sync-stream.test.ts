@@ -1,4 +1,5 @@
 /** The order of a stream's steps, and what it does about each kind of failure. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
@@ -68,9 +69,45 @@ describeTimeSkipping('syncStream', () => {
     expect(activities.argumentsOf('transformBatch')).toEqual([{ batch: 12, part: 12 }]);
     expect(activities.argumentsOf('loadBatch').map(({ part }) => part)).toEqual([12, null]);
     expect(names.indexOf('keyBuild')).toBeGreaterThan(names.lastIndexOf('copyPart'));
-    expect(names.slice(names.indexOf('keyBuild'))).toEqual(['keyBuild', 'extractBatch', 'loadBatch', 'finishBuild', 'endStream']);
+    // The read of the catch-up goes on beside the key.
+    expect(names.slice(-5, -3).toSorted()).toEqual(['extractBatch', 'keyBuild']);
+    expect(names.slice(-3)).toEqual(['loadBatch', 'finishBuild', 'endStream']);
     expect(outcome.counts).toMatchObject({ batches: 4, read: 40, bytes: 400 });
     expect(activities.argumentsOf('endStream')[0]).toMatchObject({ status: 'completed', notes: ['a note'] });
+  });
+
+  test('the catch-up is read while the key is built, and loaded after it', async () => {
+    const extracted = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const activities = new RecordedActivities({
+      prepareStream: async () => ({ action: 'build', generation: 7, parts: [11], catchUp: true, notes: [] }),
+      keyBuild: async () => {
+        await extracted.promise;
+        await sleep(300);
+        seen.push('key');
+      },
+      extractBatch: async () => {
+        extracted.resolve();
+        return batch(1, false);
+      },
+      transformBatch: async () => {
+        seen.push('transform');
+        return { rejected: 0, superseded: 0 };
+      },
+    });
+    expect((await run(activities)).status).toBe('completed');
+    expect(seen).toEqual(['key', 'transform']);
+  });
+
+  test.each([
+    ['the key', 'source.type_unsupported', { keyBuild: async () => { throw failure('source.type_unsupported'); } }],
+    ['its catch-up', 'source.privilege_missing', { extractBatch: async () => { throw failure('source.privilege_missing'); } }],
+  ] as const)('a build that fails with %s parks, without a load and a swap', async (_, code, answers) => {
+    const activities = new RecordedActivities({ prepareStream: async () => ({ action: 'build', generation: 7, parts: [11], catchUp: true, notes: [] }), ...answers });
+    expect((await fails(activities)).type).toBe(code);
+    expect(activities.ends).toEqual({ item: { status: 'parked', code } });
+    expect(activities.names).not.toContain('loadBatch');
+    expect(activities.names).not.toContain('finishBuild');
   });
 
   test('a build that equals the target counts its rows as unchanged', async () => {
