@@ -24,7 +24,7 @@ import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sy
 import { BOOKKEEPING, POLL, POLL_SYNC, QUESTION, STREAMS_IN_FLIGHT, TURN, TURN_LATER } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, statusAfter } from './outcome.ts';
-import { firstTick, nextTick, windowEnd } from './poll-clock.ts';
+import { firstTick, formerPhaseOf, nextTick, phaseOf, windowEnd } from './poll-clock.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
 import { stepName } from './step-name.ts';
 import { syncStream } from './sync-stream.ts';
@@ -115,7 +115,8 @@ class SourceRun {
   async window(): Promise<void> {
     const every = (this.#request.everySeconds ?? 30) * 1_000;
     const end = windowEnd(Date.now(), (this.#request.windowSeconds ?? 300) * 1_000, this.#request.windowOffsetSeconds * 1_000);
-    for (let tick = firstTick(Date.now(), every, this.#request.source); tick < end; tick = nextTick(Date.now(), this.#tick, every)) {
+    const phase = (patched('even-phases') ? phaseOf : formerPhaseOf)(this.#request.source, every);
+    for (let tick = firstTick(Date.now(), every, phase); tick < end; tick = nextTick(Date.now(), this.#tick, every)) {
       this.#tick = tick;
       this.#enter('resting');
       const rest = tick - Date.now();

@@ -5,7 +5,7 @@ import { ERROR_CODES } from '../../schemas/errors.ts';
 import type { ErrorCode, ErrorInfo } from '../../schemas/errors.ts';
 import { inParallel } from '../../workflows/in-parallel.ts';
 import { errorOf, failureOf, statusAfter, wantsWholeBatch } from '../../workflows/outcome.ts';
-import { firstTick, nextTick, windowEnd } from '../../workflows/poll-clock.ts';
+import { firstTick, nextTick, phaseOf, windowEnd } from '../../workflows/poll-clock.ts';
 
 const instants = fc.integer({ min: 0, max: 4_102_444_800_000 });
 const intervals = fc.integer({ min: 1, max: 3600 }).map((seconds) => seconds * 1000);
@@ -22,7 +22,7 @@ describe('the poll clock', () => {
 
   test('the first instant is due: not after now, less than an interval ago', () => {
     fc.assert(fc.property(instants, intervals, fc.string(), (now, every, source) => {
-      const tick = firstTick(now, every, source);
+      const tick = firstTick(now, every, phaseOf(source, every));
       expect(tick).toBeLessThanOrEqual(now);
       expect(now - tick).toBeLessThan(every);
     }));
@@ -31,8 +31,8 @@ describe('the poll clock', () => {
   test('instants are those of the source, whoever asks and whenever', () => {
     fc.assert(fc.property(instants, instants, intervals, fc.string(), (a, b, every, source) => {
       const phase = (tick: number) => ((tick % every) + every) % every;
-      expect(phase(firstTick(a, every, source))).toBe(phase(firstTick(b, every, source)));
-      expect(phase(nextTick(Math.max(a, b), firstTick(Math.min(a, b), every, source), every))).toBe(phase(firstTick(a, every, source)));
+      expect(phase(firstTick(a, every, phaseOf(source, every)))).toBe(phase(firstTick(b, every, phaseOf(source, every))));
+      expect(phase(nextTick(Math.max(a, b), firstTick(Math.min(a, b), every, phaseOf(source, every)), every))).toBe(phase(firstTick(a, every, phaseOf(source, every))));
     }));
   });
 
@@ -55,7 +55,7 @@ describe('the poll clock', () => {
       let now = begin;
       for (let windows = 0; windows < 3; windows += 1) {
         const end = windowEnd(now, length);
-        for (let tick = firstTick(now, every, source); tick < end; tick = nextTick(now, tick, every)) {
+        for (let tick = firstTick(now, every, phaseOf(source, every)); tick < end; tick = nextTick(now, tick, every)) {
           now = Math.max(now, tick);
           seen.push(tick);
         }
@@ -66,9 +66,18 @@ describe('the poll clock', () => {
     }));
   });
 
-  test('a fleet does not poll at once', () => {
-    const phases = new Set(Array.from({ length: 200 }, (_, index) => firstTick(1_700_000_000_000, 30_000, `branch_${index}`) % 30_000));
-    expect(phases.size).toBeGreaterThan(100);
+  test.each([
+    ['s0, s1, …', (index: number) => `s${index}`],
+    ['bank_000, bank_001, …', (index: number) => `bank_${String(index).padStart(3, '0')}`],
+    ['000_bank, 001_bank, …', (index: number) => `${String(index).padStart(3, '0')}_bank`],
+  ])('a fleet does not poll at once: %s', (_, name) => {
+    for (const everyMs of [5_000, 15_000, 30_000]) {
+      const tenths = Array.from({ length: 10 }, () => 0);
+      for (let index = 0; index < 500; index += 1) tenths[Math.floor((phaseOf(name(index), everyMs) / everyMs) * 10)]! += 1;
+      // Fifty each on average.
+      expect(Math.max(...tenths)).toBeLessThan(85);
+      expect(Math.min(...tenths)).toBeGreaterThan(20);
+    }
   });
 });
 
