@@ -130,8 +130,8 @@ class StreamSync {
     await proxyActivities<Activities>(BOOKKEEPING).endStream({ runId, source, stream, status, error, notes: this.#notes });
   }
 
-  /** Batches, one after another, until the frozen bound of this run is reached. None is loaded before `keyed`. */
-  async #increments(generation: number, kind: 'i' | 'c', keyed?: Promise<void>): Promise<StreamStatus> {
+  /** Batches, one after another, until the frozen bound of this run is reached. None is loaded before `keyed` says that there is a key to load by. */
+  async #increments(generation: number, kind: 'i' | 'c', keyed?: Promise<boolean>): Promise<StreamStatus> {
     for (;;) {
       const { more, paused } = await this.#wholeBatch((step) => this.#rangeBatch({ ...this.#ref(step), generation }, keyed), kind);
       if (!more) return 'completed';
@@ -140,11 +140,11 @@ class StreamSync {
     }
   }
 
-  async #rangeBatch(step: Parameters<Activities['extractBatch']>[0], keyed?: Promise<void>): Promise<{ more: boolean; paused: boolean }> {
+  async #rangeBatch(step: Parameters<Activities['extractBatch']>[0], keyed?: Promise<boolean>): Promise<{ more: boolean; paused: boolean }> {
     this.#show('extracting');
     const extracted = await this.#batch.extractBatch.executeWithOptions({ ...this.#options(BATCH), summary: `extract ${step.step}` }, [step]);
     this.#spend(extracted);
-    await keyed;
+    if ((await keyed) === false) return { more: false, paused: false };
     const loaded = await this.#transformAndLoad(extracted.batch, extracted.read, extracted.needsTransform, null);
     this.#add({ ...NO_COUNTS, ...loaded, batches: 1, bytes: extracted.bytes });
     return { more: extracted.more, paused: loaded.paused };
@@ -182,12 +182,14 @@ class StreamSync {
   async #keyAndCatchUp(generation: number, catchUp: boolean): Promise<boolean> {
     const { runId, source, stream } = this.#input;
     this.#show('building the key');
-    const keyed = this.#batch.keyBuild({ runId, source, stream, generation });
-    if (!catchUp || !patched('catch-up-beside-key')) await keyed;
+    const key = this.#batch.keyBuild({ runId, source, stream, generation });
+    if (!catchUp || !patched('catch-up-beside-key')) await key;
     if (!catchUp) return false;
-    // Whoever waits for it hears of its failure; a read that fails first leaves no key half built behind it.
-    const built = keyed.catch(() => undefined);
-    return (await this.#increments(generation, 'c', keyed).finally(() => built)) === 'paused';
+    const keyed = key.then(() => true, () => false);
+    // A read that fails first leaves no key half built behind it.
+    const status = await this.#increments(generation, 'c', keyed).finally(() => keyed);
+    await key;
+    return status === 'paused';
   }
 
   async #part(step: Parameters<Activities['copyPart']>[0]): Promise<{ paused: boolean }> {
