@@ -15,6 +15,8 @@ const WINDOW_SECONDS = 300;
 const CATCHUP_WINDOW = '1 minute';
 /** A night's comparison is made up where Temporal was away at its hour, not the next noon. */
 const RECONCILE_CATCHUP_WINDOW = '1 hour';
+/** Runs of one interval are spread over it, over an hour at most: what comes once a day still comes at about its hour. */
+const SPREAD_MAX_SECONDS = 3_600;
 /** A run that hangs may not keep its successors waiting for ever. */
 const RUN_TIMEOUT = '24 hours';
 
@@ -96,11 +98,12 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
   if (!source.enabled || (everySeconds === null && cron === null)) return null;
   const windowed = isWindowed(source.schedule);
   const windowSeconds = windowed && everySeconds !== null ? Math.ceil(WINDOW_SECONDS / everySeconds) * everySeconds : null;
-  const windowOffsetSeconds = windowSeconds === null ? 0 : offsetOf(source.id, windowSeconds);
-  const input: SyncInput = windowed ? { source: source.id, trigger: 'window', windowSeconds, everySeconds, windowOffsetSeconds } : { source: source.id, trigger: 'schedule' };
+  const intervalSeconds = windowSeconds ?? everySeconds ?? 0;
+  const offsetSeconds = offsetOf(source.id, intervalSeconds);
+  const input: SyncInput = windowed ? { source: source.id, trigger: 'window', windowSeconds, everySeconds, windowOffsetSeconds: offsetSeconds } : { source: source.id, trigger: 'schedule' };
   return {
     scheduleId: scheduleId(source.id),
-    spec: cron !== null ? { cronExpressions: [cron], timezone: timeZone } : { intervals: [{ every: `${windowSeconds ?? everySeconds} seconds`, offset: `${windowOffsetSeconds} seconds` }] },
+    spec: cron !== null ? { cronExpressions: [cron], timezone: timeZone } : { intervals: [{ every: `${intervalSeconds} seconds`, offset: `${offsetSeconds} seconds` }] },
     action: {
       type: 'startWorkflow',
       workflowType: 'syncSource',
@@ -116,9 +119,9 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
   };
 }
 
-/** Whole seconds, the same for ever: the windows of a fleet that is applied in one go do not all begin anew at one instant. */
-function offsetOf(source: string, windowSeconds: number): number {
-  return createHash('sha256').update(source).digest().readUInt32BE() % windowSeconds;
+/** Whole seconds, the same for ever: the windows and runs of a fleet do not all begin at one instant. */
+function offsetOf(schedule: string, intervalSeconds: number): number {
+  return createHash('sha256').update(schedule).digest().readUInt32BE() % Math.max(1, Math.min(intervalSeconds, SPREAD_MAX_SECONDS));
 }
 
 function reconcileOptions(source: SourceSettings, paused: boolean): ScheduleOptions | null {
@@ -127,7 +130,7 @@ function reconcileOptions(source: SourceSettings, paused: boolean): ScheduleOpti
   const input: ReconcileInput = { source: source.id, trigger: 'schedule' };
   return {
     scheduleId: reconcileScheduleId(source.id),
-    spec: reconcile.cron !== null ? { cronExpressions: [reconcile.cron], timezone: reconcile.timeZone } : { intervals: [{ every: `${reconcile.everySeconds} seconds` }] },
+    spec: reconcile.cron !== null ? { cronExpressions: [reconcile.cron], timezone: reconcile.timeZone } : { intervals: [{ every: `${reconcile.everySeconds} seconds`, offset: `${offsetOf(reconcileScheduleId(source.id), reconcile.everySeconds ?? 0)} seconds` }] },
     action: { type: 'startWorkflow', workflowType: 'reconcileSource', workflowId: `reconcile/${source.id}`, taskQueue: MAIN_QUEUE, args: [input], workflowRunTimeout: RUN_TIMEOUT, staticSummary: `reconcile ${source.id}` },
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: RECONCILE_CATCHUP_WINDOW },
     state: { paused },

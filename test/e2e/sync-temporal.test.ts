@@ -39,6 +39,9 @@ describeWith({ postgres: true, temporal: true }, 'through Temporal', () => {
     const described = client('schedule', 'describe', '--schedule-id', nightly, '--output', 'json');
     expect(described).toContain('Africa/Dar_es_Salaam');
     expect(described).toMatch(/BufferOne|BUFFER_ONE/i);
+    // Long intervals are not all due at one instant: a whole number of seconds, up to an hour, after each multiple.
+    const yearly = JSON.parse(client('schedule', 'describe', '--schedule-id', nightly.replace('nightly', 'demo'), '--output', 'json')) as { schedule: { spec: { interval: { interval: string; phase: string }[] } } };
+    expect(yearly.schedule.spec.interval).toEqual([{ interval: '31536000s', phase: expect.stringMatching(/^[1-9]\d{0,3}s$/) as string }]);
     tidemark.configure(configuration(['demo']));
     await tidemark.apply();
     await waitFor('the schedule to go', () => (scheduled('nightly') ? null : true));
