@@ -94,7 +94,7 @@ function isWindowed(schedule: Schedule): boolean {
 }
 
 function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptions | null {
-  const { everySeconds, cron, timeZone } = source.schedule;
+  const { everySeconds, cron } = source.schedule;
   if (!source.enabled || (everySeconds === null && cron === null)) return null;
   const windowed = isWindowed(source.schedule);
   const windowSeconds = windowed && everySeconds !== null ? Math.ceil(WINDOW_SECONDS / everySeconds) * everySeconds : null;
@@ -103,7 +103,7 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
   const input: SyncInput = windowed ? { source: source.id, trigger: 'window', windowSeconds, everySeconds, windowOffsetSeconds: offsetSeconds } : { source: source.id, trigger: 'schedule' };
   return {
     scheduleId: scheduleId(source.id),
-    spec: cron !== null ? { cronExpressions: [cron], timezone: timeZone } : { intervals: [{ every: `${intervalSeconds} seconds`, offset: `${offsetSeconds} seconds` }] },
+    spec: specOf(source.schedule, intervalSeconds, offsetSeconds),
     action: {
       type: 'startWorkflow',
       workflowType: 'syncSource',
@@ -119,6 +119,12 @@ function scheduleOptions(source: SourceSettings, paused: boolean): ScheduleOptio
   };
 }
 
+/** At the hours of a cron expression where there is one, else at the multiples of the interval, shifted. */
+function specOf({ cron, timeZone }: Pick<Schedule, 'cron' | 'timeZone'>, intervalSeconds: number, offsetSeconds: number): ScheduleOptions['spec'] {
+  if (cron !== null) return { cronExpressions: [cron], timezone: timeZone };
+  return { intervals: [{ every: `${intervalSeconds} seconds`, offset: `${offsetSeconds} seconds` }] };
+}
+
 /** Whole seconds, the same for ever: the windows and runs of a fleet do not all begin at one instant. */
 function offsetOf(schedule: string, intervalSeconds: number): number {
   return createHash('sha256').update(schedule).digest().readUInt32BE() % Math.max(1, Math.min(intervalSeconds, SPREAD_MAX_SECONDS));
@@ -127,10 +133,11 @@ function offsetOf(schedule: string, intervalSeconds: number): number {
 function reconcileOptions(source: SourceSettings, paused: boolean): ScheduleOptions | null {
   const { reconcile } = source;
   if (!source.enabled || reconcile === undefined) return null;
+  const intervalSeconds = reconcile.everySeconds ?? 0;
   const input: ReconcileInput = { source: source.id, trigger: 'schedule' };
   return {
     scheduleId: reconcileScheduleId(source.id),
-    spec: reconcile.cron !== null ? { cronExpressions: [reconcile.cron], timezone: reconcile.timeZone } : { intervals: [{ every: `${reconcile.everySeconds} seconds`, offset: `${offsetOf(reconcileScheduleId(source.id), reconcile.everySeconds ?? 0)} seconds` }] },
+    spec: specOf(reconcile, intervalSeconds, offsetOf(reconcileScheduleId(source.id), intervalSeconds)),
     action: { type: 'startWorkflow', workflowType: 'reconcileSource', workflowId: `reconcile/${source.id}`, taskQueue: MAIN_QUEUE, args: [input], workflowRunTimeout: RUN_TIMEOUT, staticSummary: `reconcile ${source.id}` },
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: RECONCILE_CATCHUP_WINDOW },
     state: { paused },

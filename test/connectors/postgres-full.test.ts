@@ -55,20 +55,17 @@ describeWith({ postgres: true }, 'PostgreSQL full build', () => {
   test('a part is read by its own session alone, however cheap the server takes workers beside it to be', async () => {
     await database.query("CREATE TABLE wide (id bigint PRIMARY KEY, filler text); INSERT INTO wide SELECT n, repeat('x', 300) FROM generate_series(1, 200000) n; ANALYZE wide");
     for (const name of ['parallel_setup_cost', 'parallel_tuple_cost', 'min_parallel_table_scan_size']) await database.query(`ALTER DATABASE "${database.name}" SET ${name} = 0`);
+    const reader = await openSession(database);
     const workers = () => database.value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND datname = current_database()");
-    const planner = await openSession(database);
-    const stream = await streamOf('wide', null, planner);
-    const { parts } = await planner.planFull(stream, { rowsMax: 50_000 });
-    await planner.close();
+    const stream = await streamOf('wide', null, reader);
+    const { parts } = await reader.planFull(stream, { rowsMax: 50_000 });
     for (const part of [{ from: null, to: null, rowEstimate: 200_000 }, ...parts]) {
-      const reader = await openSession(database);
       const read = await reader.readPart(stream, part, 'copy-text');
       await read.stream[Symbol.asyncIterator]().next();
       expect(await workers()).toBe('0');
-      // A session whose read was given up is not used again.
       read.stream.on('error', () => undefined).destroy();
-      await reader.close();
     }
+    await reader.close();
     for (const name of ['parallel_setup_cost', 'parallel_tuple_cost', 'min_parallel_table_scan_size']) await database.query(`ALTER DATABASE "${database.name}" RESET ${name}`);
   });
 
