@@ -56,12 +56,14 @@ export function createRunActivities(deps: RunActivityDeps) {
       await asActivity(() => engine.destination.session('giving way', (session) => yieldRun(session, run.runId)));
     },
 
-    /** Waits, bounded, for the end of the run that this one shares. */
-    async awaitRun(runId: string): Promise<boolean> {
+    /** Waits, bounded, for the end of the run that this one shares. Returns how it ended, or false while it goes on. */
+    async awaitRun(runId: string): Promise<false | string> {
       return asActivity(async (signal) => {
-        for (let waited = 0; waited < TURN_WAIT_MS && !signal.aborted; waited += TURN_POLL_MS) {
+        for (let waited = 0, round = 0; waited < TURN_WAIT_MS && !signal.aborted; waited += TURN_POLL_MS, round++) {
           const run = await engine.destination.session('looking at a run', (session) => findRun(session, runId));
-          if (run === null || run.endedAt !== null) return true;
+          if (run === null) return 'lost';
+          if (run.endedAt !== null) return run.status;
+          if (round % HOLDER_CHECK_EVERY === 0 && !(await isRunning(deps.temporal, run))) await endLost(engine.destination, run);
           await sleep(TURN_POLL_MS, undefined, { signal });
         }
         return false;

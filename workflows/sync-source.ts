@@ -18,13 +18,13 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import type { CheckedSource, CheckRequest, RunSummary } from '../activities/messages.ts';
-import type { ErrorInfo } from '../schemas/errors.ts';
-import { isDone, type RunScope } from '../schemas/run.ts';
+import type { RunScope } from '../schemas/run.ts';
 import { syncInputSchema, type SyncInput, type SyncRequest } from '../schemas/sync-input.ts';
 import { BOOKKEEPING, POLL, POLL_SYNC, QUESTION, STREAMS_IN_FLIGHT, TURN, TURN_LATER } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, statusAfter } from './outcome.ts';
 import { firstTick, formerPhaseOf, nextTick, phaseOf, windowEnd } from './poll-clock.ts';
+import { notCompleted, summaryTable } from './run-summary.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
 import { stepName } from './step-name.ts';
 import { syncStream } from './sync-stream.ts';
@@ -104,10 +104,19 @@ class SourceRun {
       const turn = await turns.takeTurn({ runId: this.runId, source, trigger, scope: this.#scope(), workflowId, workflowRunId });
       if (turn.state === 'active') return null;
       if (turn.state === 'shared') {
-        while (!(await turns.awaitRun(turn.runId)));
-        return turn.runId;
+        const ended = await this.#endOf(turn.runId);
+        // Whoever ended that run did not mean this one.
+        if (ended !== 'cancelled' && ended !== 'lost') return turn.runId;
+        continue;
       }
       if (trigger !== 'manual' && patched('turn-later')) await sleep(TURN_LATER);
+    }
+  }
+
+  async #endOf(runId: string): Promise<string> {
+    for (;;) {
+      const ended = await turns.awaitRun(runId);
+      if (ended !== false) return ended;
     }
   }
 
@@ -227,17 +236,6 @@ class SourceRun {
     const running = [...this.#running];
     setCurrentDetails(`**${this.#request.source}**: ${this.#phase}, poll ${this.#polls}\n\n${running.map((stream) => `- ${stream}\n`).join('')}`);
   }
-}
-
-function summaryTable(summary: RunSummary): string {
-  const lines = summary.streams.map((s) => `| ${s.stream} | ${s.status} | ${s.read} | ${s.written} | ${s.unchanged} | ${s.rejected} | ${s.error === null ? '' : `${s.error.code}: ${s.error.message}`} |`);
-  return `**${summary.source}**: ${summary.status}\n\n| stream | status | read | written | unchanged | rejected | error |\n|---|---|---:|---:|---:|---:|---|\n${lines.join('\n')}\n`;
-}
-
-function notCompleted(summary: RunSummary): ErrorInfo {
-  const open = summary.streams.filter((stream) => !isDone(stream));
-  const named = open.slice(0, 5).map((stream) => `${stream.stream} ${stream.status}${stream.error === null ? '' : ` (${stream.error.code})`}`);
-  return { code: 'run.failed', message: `${open.length} of ${summary.streams.length} streams did not complete: ${named.join(', ')}.`, hint: `tidemark status ${summary.source} has each one's reason and next step.` };
 }
 
 function parseInput(input: SyncInput): SyncRequest {

@@ -37,7 +37,7 @@ export class RecordedActivities {
     const defaults: Omit<SyncActivities, 'pollSource'> = {
       takeTurn: async () => ({ state: 'active' }),
       giveWay: async () => undefined,
-      awaitRun: async () => true,
+      awaitRun: async () => 'completed',
       checkSource: async () => ({ changed: ['a'], settled: 0, over: false, giveWay: false, queue: QUEUE, priority: 3 }),
       endSource: async () => undefined,
       endRun: async ({ runId, source, status }) => this.#summary(runId, source, status),

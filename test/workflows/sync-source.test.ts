@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import type { Turn } from '../../activities/messages.ts';
 import { waitFor } from '../support/processes.ts';
 import { describeTimeSkipping, historyOf, QUEUE, timeSkippingServer, withWorker } from './environment.ts';
 import { failure, RecordedActivities } from './recorded-activities.ts';
@@ -138,9 +139,16 @@ describeTimeSkipping('syncSource', () => {
 
   test('a turn that is shared ends with the run that has it, and says which', async () => {
     let asked = 0;
-    const activities = new RecordedActivities({ takeTurn: async () => ({ state: 'shared', runId: 'the-other' }), awaitRun: async () => ++asked === 3 });
+    const activities = new RecordedActivities({ takeTurn: async () => ({ state: 'shared', runId: 'the-other' }), awaitRun: async () => (++asked === 3 ? 'completed' : false) });
     expect(await run(activities)).toEqual({ sharedRunId: 'the-other' });
     expect(activities.names).toEqual(['takeTurn', 'awaitRun', 'awaitRun', 'awaitRun']);
+  });
+
+  test.each(['cancelled', 'lost'])('a run that shares one that is %s goes on by itself', async (end) => {
+    const turns: Turn[] = [{ state: 'shared', runId: 'the-other' }, { state: 'active' }];
+    const activities = new RecordedActivities({ takeTurn: async () => turns.shift()!, awaitRun: async () => end });
+    await run(activities);
+    expect(activities.names.slice(0, 4)).toEqual(['takeTurn', 'awaitRun', 'takeTurn', 'checkSource']);
   });
 
   test('a cancel reaches every stream and is written down', async () => {
