@@ -92,6 +92,12 @@ export interface BatchLimits {
   readonly rowsMax: number;
 }
 
+/** Bounds of one part of a full build. */
+export interface PartLimits extends BatchLimits {
+  /** True where nobody asked for this bound: a connector that better reads a table whole may go beyond it. */
+  readonly isUsual?: boolean;
+}
+
 /** `copy-binary` only if the connector lists it and the target's types equal the source's. */
 export type RowFormat = 'copy-text' | 'copy-binary';
 
@@ -201,7 +207,7 @@ export interface SourceSession {
   readFrom(stream: StreamRead, position: Position | null, limits: BatchLimits, format: RowFormat): Promise<IncrementalRead>;
 
   /** Cuts the table for a full build. A keyless table is one part. */
-  planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan>;
+  planFull(stream: StreamRead, limits: PartLimits): Promise<FullPlan>;
 
   /**
    * Opens one part in a snapshot of its own. With `fail` a connector that marks rejected rows may leave the marks out (`marksRejects` false) and

@@ -46,7 +46,8 @@ export async function startBuild(engine: Engine, source: SourceSession, plan: St
     const found = await engine.destination.transaction('looking for a build', (session) => findBuilding(session, plan.source, plan.stream, hash));
     if (found !== null) return found;
   }
-  const full = await source.planFull(plan.read, { rowsMax: plan.strategy === 'rebuild' || !plan.keyProven || hasUnique(plan) ? ONE_PART : (plan.batchRowsMax ?? partRowsMax) });
+  const inOne = plan.strategy === 'rebuild' || !plan.keyProven || hasUnique(plan);
+  const full = await source.planFull(plan.read, { rowsMax: inOne ? ONE_PART : (plan.batchRowsMax ?? partRowsMax), isUsual: plan.batchRowsMax === null });
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, keys);
   return engine.destination.transaction('starting a build', async (session) => {
     await dropBuilding(session, plan.source, plan.stream);

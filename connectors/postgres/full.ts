@@ -1,6 +1,6 @@
 /** Full builds: the table cut by key into parts of about equal size, each read in a snapshot of its own. */
 import { TidemarkError } from '../../schemas/errors.ts';
-import type { BatchLimits, FullPlan, Part, RowFormat, StreamRead } from '../connector.ts';
+import type { FullPlan, Part, PartLimits, RowFormat, StreamRead } from '../connector.ts';
 import { partRows } from '../part-rows.ts';
 import { type CopyOut, copyOut } from './copy.ts';
 import type { PostgresClient } from './client.ts';
@@ -18,9 +18,15 @@ const SAMPLE_ROWS_MAX = 1_000_000;
 const ROW_BYTES_GUESSED = 100;
 /** A table of up to this many times a batch is one part. */
 const ONE_PART_BATCHES = 1.5;
+/**
+ * Where nobody asked for smaller ones, so is one of up to these: read in place by one session it takes both servers less than by two with ranges of
+ * the key, and no longer (docs/performance.md). Larger ones are cut, so that a copy that fails has not much to repeat.
+ */
+const ONE_PART_ROWS = 8_000_000;
+const ONE_PART_BYTES = 2 * 1024 ** 3;
 
 /** See {@link SourceSession.planFull}. The position's snapshot is older than that of any part. */
-export async function planParts(client: PostgresClient, stream: StreamRead, limits: BatchLimits): Promise<FullPlan> {
+export async function planParts(client: PostgresClient, stream: StreamRead, limits: PartLimits): Promise<FullPlan> {
   const relation = await loadRelation(client, stream);
   const before = await readBefore(client, relation, stream);
   try {
@@ -28,7 +34,7 @@ export async function planParts(client: PostgresClient, stream: StreamRead, limi
     const nothing: Bounds = { top: null, last: [], low: null, futureRows: 0, outsideRows: '0' };
     const bounds = relation.order === null ? nothing : await readBounds(client, relation, relation.order, stream, before);
     const count = relation.order === null && relation.hasXmin ? await countRows(client, relation) : null;
-    const parts = await cut(client, relation, limits.rowsMax, count);
+    const parts = await cut(client, relation, limits, count);
     await client.rows(relation.where, 'COMMIT');
     // A row whose key changes while parts are read may be missed by all of them: the catch-up looks through the whole table, unless nothing was written meanwhile.
     const mark = { ...makeMark(null, stream, relation, before, snapshot, bounds, { since: null, low: null, fresh: [], anywhere: null }), open: true, count };
@@ -68,10 +74,11 @@ async function countRows(client: PostgresClient, relation: Relation): Promise<st
 }
 
 /** Part bounds are quantiles of the keys on a sample of pages: no scan and no sort of the whole table. */
-async function cut(client: PostgresClient, relation: Relation, rowsMax: number, count: string | null): Promise<readonly Part[]> {
+async function cut(client: PostgresClient, relation: Relation, { rowsMax, isUsual = false }: PartLimits, count: string | null): Promise<readonly Part[]> {
   const estimate = count === null ? await estimateRows(client, relation) : Number(count);
   const whole: Part = { from: null, to: null, rowEstimate: estimate };
-  if (relation.key.length === 0 || !relation.hasXmin || estimate <= rowsMax * ONE_PART_BATCHES) return [whole];
+  const isSmall = estimate <= rowsMax * ONE_PART_BATCHES || (isUsual && estimate <= ONE_PART_ROWS && relation.bytes <= ONE_PART_BYTES);
+  if (relation.key.length === 0 || !relation.hasXmin || isSmall) return [whole];
   const partCount = Math.ceil(estimate / partRows(estimate, rowsMax));
   const wanted = Math.min(SAMPLE_ROWS_MAX, Math.max(SAMPLE_ROWS_MIN, partCount * SAMPLE_ROWS_PER_PART));
   const percent = Math.min(100, (100 * wanted) / estimate);

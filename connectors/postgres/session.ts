@@ -2,7 +2,7 @@
 import { TidemarkError } from '../../schemas/errors.ts';
 import type { Position } from '../../schemas/position.ts';
 import type { ServerFacts, TableShape } from '../../schemas/table.ts';
-import type { BatchLimits, FullPlan, IncrementalRead, Part, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceComparison, SourceSession, StreamRead } from '../connector.ts';
+import type { BatchLimits, FullPlan, IncrementalRead, Part, PartLimits, RowFormat, RowRead, SessionOptions, SliceBounds, SliceRead, SourceComparison, SourceSession, StreamRead } from '../connector.ts';
 import { describeTable, discoverTables } from './catalog.ts';
 import { PostgresClient } from './client.ts';
 import type { PostgresConnection } from './connection.ts';
@@ -59,7 +59,7 @@ export class PostgresSession implements SourceSession {
     return read;
   }
 
-  async planFull(stream: StreamRead, limits: BatchLimits): Promise<FullPlan> {
+  async planFull(stream: StreamRead, limits: PartLimits): Promise<FullPlan> {
     await this.#free;
     return planParts(this.#client, stream, limits);
   }

@@ -82,6 +82,16 @@ describeWith({ postgres: true }, 'PostgreSQL full build', () => {
     expect(total).toBe(300_000);
   });
 
+  test('where nobody asked for a size, a table is read whole, unless it is large', async () => {
+    await database.query('CREATE TABLE usual (id bigint PRIMARY KEY); INSERT INTO usual SELECT generate_series(1, 10000); ANALYZE usual');
+    const stream = await streamOf('usual', 'id');
+    const partsOf = async (isUsual: boolean) => (await session.planFull(stream, { rowsMax: 1000, isUsual })).parts.length;
+    expect(await partsOf(false)).toBeGreaterThan(5);
+    expect(await partsOf(true)).toBe(1);
+    await database.query("UPDATE pg_class SET reltuples = 8100000 WHERE relname = 'usual'");
+    expect(await partsOf(true)).toBeGreaterThan(5);
+  });
+
   test('keyless, nullable, small, empty and viewed tables are one part', async () => {
     await database.query(`CREATE TABLE keyless AS SELECT n FROM generate_series(1, 5000) n; CREATE TABLE nullable (id int UNIQUE, at timestamptz); INSERT INTO nullable SELECT nullif(n, 9), '2026-01-01' FROM generate_series(1, 5000) n;
       CREATE TABLE few (id int PRIMARY KEY); INSERT INTO few SELECT generate_series(1, 900); CREATE TABLE none (id int PRIMARY KEY); CREATE VIEW viewed AS SELECT * FROM nullable`);
