@@ -71,12 +71,17 @@ export function pagingColumns(relation: Relation, order: OrderedColumn): readonl
 export async function findEnd(client: PostgresClient, relation: Relation, order: OrderedColumn, spec: RangeSpec, rowsMax: number): Promise<Tuple | null> {
   if (spec.upper === null) return null;
   const columns = pagingColumns(relation, order);
-  // Counting sorts nothing and may be done in the cursor's index alone: most runs end here.
-  const [held] = await client.rows(relation.where, `SELECT count(*) <= ${rowsMax} AS fits FROM (SELECT FROM ${relation.from} WHERE ${inRange(order, columns, spec, null)} LIMIT ${rowsMax + 1}) s`);
-  if (held?.['fits'] === 't') return null;
+  const range = inRange(order, columns, spec, null);
+  const fits = async (rows: string): Promise<boolean> =>
+    (await client.row(relation.where, `SELECT count(*) <= ${rowsMax} AS fits FROM (SELECT FROM ${relation.from} WHERE ${rows} LIMIT ${rowsMax + 1}) s`)).fits === 't';
+  // Counting sorts nothing, and rows that were read before can be counted with the others in the cursor's index alone: most runs end here.
+  if (await fits(range)) return null;
+  const wanted = `${range} AND ${newRows(spec.since, spec.fresh)}`;
+  // An overlap that was written fast holds more of those than a batch takes.
+  if (spec.since !== null && (await fits(wanted))) return null;
   const sorted = columns.map(({ sql }) => sql).join(', ');
   const rows = await client.rows(relation.where, `SELECT ${columns.map(({ sql }, i) => `(${sql})::text AS c${i}`).join(', ')} FROM ${relation.from}
-    WHERE ${inRange(order, columns, spec, null)} AND ${newRows(spec.since, spec.fresh)} ORDER BY ${sorted} OFFSET ${rowsMax - 1} LIMIT 2`);
+    WHERE ${wanted} ORDER BY ${sorted} OFFSET ${rowsMax - 1} LIMIT 2`);
   const [last, next] = rows;
   if (!last || !next) return null;
   return columns.map((_, i) => last[`c${i}`] ?? '');
