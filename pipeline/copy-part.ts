@@ -1,5 +1,6 @@
 import type { RowRead, SourceSession } from '../connectors/connector.ts';
 import { batchTransaction, makeLenient, markStaged, openBatch, readInOrder, type BatchStep, type OpenBatch } from '../destinations/postgres/batch.ts';
+import { expectBatches } from '../destinations/postgres/batch-column.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
 import { finishPart, readBuilding, readPart, type Building } from '../destinations/postgres/generation.ts';
 import { findLedger, writeLedger } from '../destinations/postgres/ledger.ts';
@@ -119,6 +120,7 @@ async function stagePart(attempt: PartAttempt, source: SourceSession, read: RowR
   const stage = stageOf(plan, part, lenient);
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);
+    await expectBatches(session, building.table);
     const names = plan.columns.map((column) => column.name);
     const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);

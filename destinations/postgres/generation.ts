@@ -1,10 +1,11 @@
 import type { Guarantee, Part, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { outdateOpen } from './approvals.ts';
+import { createGeneration, nameBatch } from './batch-column.ts';
 import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { retypeEmpty } from './retype.ts';
-import { BATCH_COLUMN, generationName, type TypedColumn } from './target.ts';
+import { generationName, type TypedColumn } from './target.ts';
 
 /** Per cent; see docs/performance.md. */
 const UPDATED_FILLFACTOR = 90;
@@ -67,12 +68,9 @@ export async function startGeneration(session: Session, next: NewGeneration): Pr
   const { rows } = await session.query<{ n: number }>('select coalesce(max(generation), 0)::int + 1 as n from tidemark.generation where source = $1 and stream = $2', [next.source, next.stream]);
   const generation = rows[0]!.n;
   const table = generationName(next.target, generation);
-  await session.query(`drop table if exists ${quoteTable(table)}`);
-  await session.query(`create table ${quoteTable(table)} (like ${quoteTable(next.target)} including all excluding indexes excluding identity)`);
+  await createGeneration(session, table, next.target, next.parts.length === 1);
   await retypeEmpty(session, table, next.retype);
   if (next.updated) await session.query(`alter table ${quoteTable(table)} set (fillfactor = ${UPDATED_FILLFACTOR})`);
-  // While parts are copied in, the session's setting says whose batch a row is; swapping removes the default. Each COPY asks once.
-  await session.query(`alter table ${quoteTable(table)} alter column ${BATCH_COLUMN} set default tidemark.batch_of_copy()`);
   await session.query(
     `insert into tidemark.generation (source, stream, generation, state, table_schema, table_name, shape_hash, position, display, guarantee, as_of, masks)
      values ($1, $2, $3, 'building', $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -128,6 +126,9 @@ export async function finishPart(session: Session, id: number, batch: number): P
 /** Builds the key of a generation whose parts are all loaded, so that it can be caught up by key. Once. */
 export async function keyGeneration(session: Session, source: string, stream: string, building: Building, key: readonly string[]): Promise<void> {
   if (building.keyed) return;
+  const { rows } = await session.query<{ batch: string | null }>('select batch from tidemark.range where source = $1 and stream = $2 and generation = $3 limit 2', [source, stream, building.generation]);
+  const [part] = rows;
+  if (rows.length === 1 && part?.batch != null) await nameBatch(session, building.table, Number(part.batch));
   if (key.length > 0) await session.query(`alter table ${quoteTable(building.table)} add primary key (${key.map(quoteIdent).join(', ')})`);
   await session.query('update tidemark.generation set keyed = true where source = $1 and stream = $2 and generation = $3', [source, stream, building.generation]);
 }
