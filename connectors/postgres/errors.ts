@@ -33,7 +33,7 @@ const SQLSTATES: Readonly<Record<string, Meaning>> = {
   '57014': {
     code: 'source.statement_timeout',
     message: 'The server cancelled the statement: it ran into its time limit.',
-    hint: 'Raise statement_timeout, lower the batch size, or give the cursor column an index.',
+    hint: 'Raise statement_timeout, lower batch_rows (a build that has begun keeps its parts; sync --full begins anew), or give the cursor column an index.',
   },
   '55P03': { code: 'source.statement_timeout', message: 'A lock on the table was not free in time.', hint: 'Look for long DDL at the source.' },
   '25P03': { code: 'source.connection_lost', message: 'The server ended the session: it was idle in a transaction for too long.' },
