@@ -63,7 +63,7 @@ export function createRunActivities(deps: RunActivityDeps) {
           const run = await engine.destination.session('looking at a run', (session) => findRun(session, runId));
           if (run === null) return 'lost';
           if (run.endedAt !== null) return run.status;
-          if (round % HOLDER_CHECK_EVERY === 0 && !(await isRunning(deps.temporal, run))) await endLost(engine.destination, run);
+          if (round % HOLDER_CHECK_EVERY === 0) await endIfLost(engine.destination, deps.temporal, run);
           await sleep(TURN_POLL_MS, undefined, { signal });
         }
         return false;
@@ -156,28 +156,27 @@ async function checkHolder(deps: RunActivityDeps, request: RunRequest): Promise<
     queue: await listWaitingRuns(session, request.source),
   }));
   for (const waiting of queue) {
-    if (waiting.runId !== request.runId && !(await isRunning(deps.temporal, waiting))) await endLost(deps.engine.destination, waiting);
+    if (waiting.runId !== request.runId) await endIfLost(deps.engine.destination, deps.temporal, waiting);
   }
   if (holder === null || holder.runId === request.runId) return;
-  if (!(await isRunning(deps.temporal, holder))) {
-    await endLost(deps.engine.destination, holder);
-    return;
-  }
+  if (await endIfLost(deps.engine.destination, deps.temporal, holder)) return;
   if (holder.trigger === 'window' && request.trigger === 'manual') {
     await deps.temporal.workflow.getHandle(holder.workflowId, holder.workflowRunId).signal('giveWay').catch(() => undefined);
   }
 }
 
-/** Ends a run that can't do so itself, once. */
-export async function endLost(destination: Destination, run: RunRow): Promise<void> {
+/** Ends a run that can't do so itself, since its workflow is gone. Returns whether it is. */
+export async function endIfLost(destination: Destination, temporal: Client, run: RunRow): Promise<boolean> {
+  if (await isRunning(temporal, run)) return false;
   await destination.transaction('ending a lost run', async (session) => {
     await endRun(session, run.runId, 'lost', 0);
     await forgetBatches(session, run.runId);
   });
+  return true;
 }
 
 /** Whether the run's workflow, or the one that it went on as, is under way. A Temporal that does not answer says nothing. */
-export async function isRunning(temporal: Client, { workflowId, workflowRunId }: RunRow): Promise<boolean> {
+async function isRunning(temporal: Client, { workflowId, workflowRunId }: RunRow): Promise<boolean> {
   try {
     const { status } = await temporal.workflow.getHandle(workflowId, workflowRunId).describe();
     if (status.name !== 'CONTINUED_AS_NEW') return status.name === 'RUNNING';

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
-import { endLost, isRunning } from '../activities/run-activities.ts';
+import { endIfLost } from '../activities/run-activities.ts';
 import type { Destination } from '../destinations/postgres/destination.ts';
 import { listBesideSyncs } from '../destinations/postgres/runs.ts';
 
@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 10_000;
 export async function endLostRuns(destination: Destination, temporal: Client, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const runs = await destination.session('looking for lost runs', listBesideSyncs);
-    for (const run of runs) if (!signal.aborted && !(await isRunning(temporal, run))) await endLost(destination, run);
+    for (const run of runs) if (!signal.aborted) await endIfLost(destination, temporal, run);
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
   }
 }

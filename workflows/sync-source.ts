@@ -107,9 +107,7 @@ class SourceRun {
         const ended = await this.#endOf(turn.runId);
         // Whoever ended that run did not mean this one.
         if (ended !== 'cancelled' && ended !== 'lost') return turn.runId;
-        continue;
-      }
-      if (trigger !== 'manual' && patched('turn-later')) await sleep(TURN_LATER);
+      } else if (trigger !== 'manual' && patched('turn-later')) await sleep(TURN_LATER);
     }
   }
 

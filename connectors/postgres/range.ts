@@ -77,8 +77,8 @@ export async function findEnd(client: PostgresClient, relation: Relation, order:
   // Counting sorts nothing, and rows that were read before can be counted with the others in the cursor's index alone: most runs end here.
   if (await fits(range)) return null;
   const wanted = `${range} AND ${newRows(spec.since, spec.fresh)}`;
-  // An overlap that was written fast holds more of those than a batch takes.
-  if (spec.since !== null && (await fits(wanted))) return null;
+  // An overlap that was written fast holds more of those than a batch takes; it lies before a run's later batches.
+  if (spec.since !== null && spec.after === null && (await fits(wanted))) return null;
   const sorted = columns.map(({ sql }) => sql).join(', ');
   const rows = await client.rows(relation.where, `SELECT ${columns.map(({ sql }, i) => `(${sql})::text AS c${i}`).join(', ')} FROM ${relation.from}
     WHERE ${wanted} ORDER BY ${sorted} OFFSET ${rowsMax - 1} LIMIT 2`);

@@ -32,7 +32,7 @@ export async function expectBatches(session: Session, table: TableName): Promise
   await setDefault(session, table);
 }
 
-/** Names `batch` in the rows of a generation that was filled without the column, and writes none of them. */
+/** Names `batch` in the rows of a generation that was filled without the column, and writes none of them; leaves one alone that has the column. */
 export async function nameBatch(session: Session, table: TableName, batch: number): Promise<void> {
   await session.query(`alter table ${quoteTable(table)} add column if not exists ${BATCH_COLUMN} bigint default ${batch}`);
 }
