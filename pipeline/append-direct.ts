@@ -43,7 +43,7 @@ export async function appendDirect({ engine, plan, keys, step, open, baseVersion
     await requireOpenRun(session, step.runId, open.batch);
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
     const names = plan.columns.map((column) => column.name);
-    const { rows, bytes, hash } = await copyRows(read, session, copyInSql(plan.target, names, read.format, false), signal, onProgress, maskOf(plan, read, keys));
+    const { rows, bytes, hash } = await copyRows(read, session, copyInSql(plan.target, names, read.format, { marked: false, fresh: false }), signal, onProgress, maskOf(plan, read, keys));
     await requireSameShape(source, plan);
     const staged: Staged = { ...record, read: rows, bytes, hash };
     const { source: sourceId, stream, generation, runId } = step;

@@ -84,7 +84,7 @@ async function stageSlice(attempt: Attempt, source: SourceSession, lenient: bool
   await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);
     const names = plan.columns.map((column) => column.name);
-    const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, { marked: read.marksRejects, fresh: true }), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);
     await markStaged(session, open.batch, open.token, 0, {
       read: copied.rows,

@@ -2,7 +2,7 @@ import type { RowRead, SourceSession } from '../connectors/connector.ts';
 import { batchTransaction, makeLenient, markStaged, openBatch, readInOrder, type BatchStep, type OpenBatch } from '../destinations/postgres/batch.ts';
 import { expectBatches } from '../destinations/postgres/batch-column.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
-import { finishPart, readBuilding, readPart, type Building } from '../destinations/postgres/generation.ts';
+import { emptyWhole, finishPart, readBuilding, readPart, type Building } from '../destinations/postgres/generation.ts';
 import { findLedger, writeLedger } from '../destinations/postgres/ledger.ts';
 import { copyInSql, prepareStage } from '../destinations/postgres/stage.ts';
 import { copyRows, keepError, type Copied } from './copy-rows.ts';
@@ -102,8 +102,9 @@ async function copyDirect(attempt: PartAttempt, source: SourceSession, read: Row
   const { engine, plan, building, open, step, part } = attempt;
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
+    const fresh = await emptyWhole(session, building.table, part);
     const names = plan.columns.map((column) => column.name);
-    const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, false), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, { marked: false, fresh }), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);
     await finishPart(session, part, open.batch);
     await writeLedger(session, { ...ledgerEntry(step, open, rows), written: rows.rows, kind: 'part' });
@@ -122,7 +123,7 @@ async function stagePart(attempt: PartAttempt, source: SourceSession, read: RowR
     await prepareStage(session, stage, open.batch);
     await expectBatches(session, building.table);
     const names = plan.columns.map((column) => column.name);
-    const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    const rows = await copyRows(read, session, copyInSql(stage.table, names, read.format, { marked: read.marksRejects, fresh: true }), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);
     const record = { read: rows.rows, bytes: rows.bytes, hash: rows.hash, marked: true, to: null, from: null, more: false, guarantee: building.guarantee, futureRows: 0, asOf: null };
     await markStaged(session, open.batch, open.token, building.version, record);

@@ -106,7 +106,7 @@ async function stageRange(attempt: Attempt, source: SourceSession, lenient: bool
     await prepareStage(session, stage, open.batch);
     await requireOpenRun(session, attempt.step.runId, open.batch);
     const names = plan.columns.map((column) => column.name);
-    const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, read.marksRejects), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
+    const copied = await copyRows(read, session, copyInSql(stage.table, names, read.format, { marked: read.marksRejects, fresh: true }), signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);
     const done: Staged = { ...record, read: copied.rows, bytes: copied.bytes, hash: copied.hash };
     await markStaged(session, open.batch, open.token, base.version, done);

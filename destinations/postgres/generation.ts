@@ -2,6 +2,7 @@ import type { Guarantee, Part, Position } from '../../schemas/position.ts';
 import { TidemarkError } from '../../schemas/errors.ts';
 import { outdateOpen } from './approvals.ts';
 import { createGeneration, nameBatch } from './batch-column.ts';
+import { isLockTimeout } from './errors.ts';
 import type { Session } from './session.ts';
 import { quoteIdent, quoteTable, type TableName } from './identifiers.ts';
 import { retypeEmpty } from './retype.ts';
@@ -115,6 +116,29 @@ export async function readPart(session: Session, id: number): Promise<{ part: Pa
   const { rows } = await session.query<{ part: Part; batch: string | null }>('select part, batch from tidemark.range where id = $1', [id]);
   if (!rows[0]) throw new TidemarkError('batch.fenced', 'This part of a build does not exist any more.');
   return { part: rows[0].part, batch: rows[0].batch === null ? null : Number(rows[0].batch) };
+}
+
+/**
+ * Empties a generation that `part` fills alone, in the transaction that copies it, so that its rows can be written as frozen. False where there are
+ * other parts, or where somebody looks at the generation (a dump of the database does): a load waits for nobody's reading.
+ */
+export async function emptyWhole(session: Session, table: TableName, part: number): Promise<boolean> {
+  const { rows } = await session.query<{ alone: boolean }>(
+    'select not exists (select from tidemark.range o where o.source = r.source and o.stream = r.stream and o.generation = r.generation and o.id <> r.id) as alone from tidemark.range r where id = $1',
+    [part],
+  );
+  if (rows[0]?.alone !== true) return false;
+  await session.query('savepoint emptying');
+  try {
+    await session.query(`lock table ${quoteTable(table)} in access exclusive mode nowait`);
+  } catch (error) {
+    if (!isLockTimeout(error)) throw error;
+    await session.query('rollback to savepoint emptying');
+    return false;
+  }
+  await session.query(`truncate ${quoteTable(table)}`);
+  await session.query('release savepoint emptying');
+  return true;
 }
 
 /** Marks a part as loaded, in the transaction of its rows. A second time means that another attempt was first: nothing may commit. */

@@ -75,11 +75,21 @@ export async function prepareStage(session: Session, stage: Stage, batch: number
   await session.query(`comment on table ${quoteTable(stage.table)} is ${quoteLiteral(`${shape} ${batch}`)}`);
 }
 
-/** Text of the COPY that fills `table`'s columns; `marked` adds the two fields of a marked row. */
-export function copyInSql(table: TableName, columns: readonly string[], format: 'copy-text' | 'copy-binary', marked: boolean): string {
+export interface CopyOptions {
+  /** Rows have the two fields of a marked row, too. */
+  readonly marked: boolean;
+  /**
+   * The table was made or truncated in this transaction. Its rows are written as frozen: whoever reads them first, and VACUUM, need not
+   * write their pages again.
+   */
+  readonly fresh: boolean;
+}
+
+/** Text of the COPY that fills `table`'s columns. */
+export function copyInSql(table: TableName, columns: readonly string[], format: 'copy-text' | 'copy-binary', { marked, fresh }: CopyOptions): string {
   const names = columns.map(quoteIdent);
   if (marked) names.push(REJECT_COLUMN, VALUES_COLUMN);
-  return `copy ${quoteTable(table)} (${names.join(', ')}) from stdin (format ${format === 'copy-binary' ? 'binary' : 'text'})`;
+  return `copy ${quoteTable(table)} (${names.join(', ')}) from stdin (format ${format === 'copy-binary' ? 'binary' : 'text'}${fresh ? ', freeze' : ''})`;
 }
 
 /**

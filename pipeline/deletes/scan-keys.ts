@@ -72,7 +72,7 @@ export async function takeKeys(session: Session, source: SourceSession, scan: Ke
   const names = await createKeysTable(session, scan.types);
   const read = keepError(await source.comparison.keys(scan.read, scan.atSource, scan.buckets, chosen));
   try {
-    await copyRows(read, session, copyInSql(SOURCE_KEYS, names, read.format, read.marksRejects), copying.signal, copying.onProgress, null);
+    await copyRows(read, session, copyInSql(SOURCE_KEYS, names, read.format, { marked: read.marksRejects, fresh: false }), copying.signal, copying.onProgress, null);
   } finally {
     read.stream.destroy();
   }
@@ -87,7 +87,7 @@ export async function copyKeys(session: Session, scan: KeyScan, read: RowRead, {
   await session.query(`drop table if exists ${quoteTable(SOURCE_KEYS)}`);
   await createKeysTable(session, scan.types);
   try {
-    const copied = await copyRows(read, session, copyInSql(SOURCE_KEYS, names, read.format, read.marksRejects), signal, onProgress, maskOf(keyOnly(plan), read, keys));
+    const copied = await copyRows(read, session, copyInSql(SOURCE_KEYS, names, read.format, { marked: read.marksRejects, fresh: false }), signal, onProgress, maskOf(keyOnly(plan), read, keys));
     if (read.marksRejects) await session.query(`delete from ${quoteTable(SOURCE_KEYS)} where ${quoteIdent(REJECT_COLUMN)} is not null`);
     await session.query(`analyze ${quoteTable(SOURCE_KEYS)}`);
     return copied.rows;

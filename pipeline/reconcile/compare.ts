@@ -118,7 +118,7 @@ async function lookAtDigests(session: Session, looking: Looking): Promise<Seen> 
   const names = await createKeysTable(session, comparison.key.map(({ type }) => type));
   const keys = keepError(await ability.keys(read, atSource, buckets, chosen));
   try {
-    await copyRows(keys, session, copyInSql(SOURCE_KEYS, names, keys.format, keys.marksRejects), signal, onProgress, null);
+    await copyRows(keys, session, copyInSql(SOURCE_KEYS, names, keys.format, { marked: keys.marksRejects, fresh: false }), signal, onProgress, null);
   } finally {
     keys.stream.destroy();
   }

@@ -15,7 +15,7 @@ export async function copyForComparison(session: Session, comparison: Comparison
   keepError(read);
   try {
     await createRowsTable(session, comparison.columns);
-    const { bytes } = await copyRows(read, session, copyInSql(SOURCE_ROWS, comparison.columns.map(({ name }) => name), read.format, read.marksRejects), signal, onProgress, null);
+    const { bytes } = await copyRows(read, session, copyInSql(SOURCE_ROWS, comparison.columns.map(({ name }) => name), read.format, { marked: read.marksRejects, fresh: false }), signal, onProgress, null);
     if (read.marksRejects) await session.query(`delete from ${quoteTable(SOURCE_ROWS)} where ${quoteIdent(REJECT_COLUMN)} is not null`);
     await session.query(`analyze ${quoteTable(SOURCE_ROWS)}`);
     return bytes;

@@ -88,7 +88,7 @@ async function copyAgain(attempt: Attempt, taken: OpenBatch): Promise<void> {
     await prepareStage(session, stage, open.batch);
     await requireOpenRun(session, step.runId, open.batch);
     await createCandidates(session, keys.map(({ id }) => id), comparison.key);
-    const copied = await copyRows(read, session, copyInSql(stage.table, plan.columns.map(({ name }) => name), read.format, read.marksRejects), signal, attempt.onProgress, null);
+    const copied = await copyRows(read, session, copyInSql(stage.table, plan.columns.map(({ name }) => name), read.format, { marked: read.marksRejects, fresh: true }), signal, attempt.onProgress, null);
     await requireSameShape(source, plan);
     const counts = await merge(session, attempt, stage, open.batch, source.readKeys === undefined);
     await writeLedger(session, { ...counts, batch: open.batch, source: step.source, stream: step.stream, runId: step.runId, generation: attempt.generation, kind: 'repair', from: null, to: null, bytes: copied.bytes, hash: copied.hash });
