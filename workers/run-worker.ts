@@ -12,11 +12,13 @@ import { ensureSearchAttributes } from '../runtime/search-attributes.ts';
 import { registerUrlSecrets } from '../runtime/secret-masking.ts';
 import { connectionOptions, connectTemporal, dataConverter, type TemporalConnection, type TemporalLocation } from '../runtime/temporal-client.ts';
 import { runBackground } from './background.ts';
+import { bulkQueue } from '../schemas/task-queue.ts';
+import { BULK_AT_ONCE_MAX, bulkTuner } from './bulk-places.ts';
 import { allQueues, queueOf } from './task-queues.ts';
 import { createEngine, PART_ROWS_MAX, readCapabilities } from './wiring.ts';
 import { workflowBundle } from './workflow-bundle.ts';
 
-/** How many batches one worker process works on at once: each may hold two connections and a few MiB. */
+/** How many batches of live syncs one worker process works on at once: each may hold two connections and a few MiB. */
 const ACTIVITIES_AT_ONCE = 12;
 /**
  * Windows that one process keeps open at once: a window rests inside a local activity until its next instant (activities/poll-source.ts), and so
@@ -46,7 +48,7 @@ export interface WorkerSettings {
 export async function runWorker(settings: WorkerSettings): Promise<void> {
   Runtime.install({ logger: temporalLogger(), shutdownSignals: [], telemetryOptions: { logging: { filter: SDK_LOG } } });
   registerUrlSecrets(settings.destinationUrl);
-  const destination = openDestination(settings.destinationUrl, { applicationName: 'tidemark worker', sessionsMax: 2 * ACTIVITIES_AT_ONCE });
+  const destination = openDestination(settings.destinationUrl, { applicationName: 'tidemark worker', sessionsMax: 2 * (ACTIVITIES_AT_ONCE + BULK_AT_ONCE_MAX) });
   try {
     await destination.ready();
     const client = await connectTemporal(settings.temporal);
@@ -67,7 +69,10 @@ async function serve(settings: WorkerSettings, destination: Destination, client:
     const queues = settings.queues ?? (await allQueues());
     const bundle = queues.includes(MAIN_QUEUE) ? { codePath: await workflowBundle() } : null;
     const activities = createActivities(settings, destination, client);
-    const workers = await Promise.all(queues.map((queue) => Worker.create({ ...options(settings), connection, taskQueue: queue, activities, ...(queue === MAIN_QUEUE && bundle !== null ? { workflowBundle: bundle } : {}) })));
+    const workers = await Promise.all([
+      ...queues.map((queue) => Worker.create({ ...options(settings), ...LIVE, connection, taskQueue: queue, activities, ...(queue === MAIN_QUEUE && bundle !== null ? { workflowBundle: bundle } : {}) })),
+      ...queues.map((queue) => Worker.create({ ...options(settings), ...bulk(), connection, taskQueue: bulkQueue(queue), activities })),
+    ]);
     const running = Promise.all(workers.map((worker) => worker.run()));
     const stop = () => workers.forEach((worker) => worker.getState() === 'RUNNING' && worker.shutdown());
     settings.signal.addEventListener('abort', stop, { once: true });
@@ -85,15 +90,23 @@ function options(settings: WorkerSettings): Partial<WorkerOptions> {
   return {
     namespace: settings.temporal.namespace,
     dataConverter,
-    maxConcurrentActivityTaskExecutions: ACTIVITIES_AT_ONCE,
     maxHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     defaultHeartbeatThrottleInterval: HEARTBEAT_THROTTLE_MS,
     shutdownGraceTime: settings.graceMs,
     shutdownForceTime: settings.graceMs + FORCE_AFTER_GRACE_MS,
-    maxConcurrentWorkflowTaskExecutions: WINDOWS_AT_ONCE,
-    maxConcurrentLocalActivityExecutions: WINDOWS_AT_ONCE,
-    maxCachedWorkflows: WINDOWS_AT_ONCE,
   };
+}
+
+const LIVE: Partial<WorkerOptions> = {
+  maxConcurrentActivityTaskExecutions: ACTIVITIES_AT_ONCE,
+  maxConcurrentWorkflowTaskExecutions: WINDOWS_AT_ONCE,
+  maxConcurrentLocalActivityExecutions: WINDOWS_AT_ONCE,
+  maxCachedWorkflows: WINDOWS_AT_ONCE,
+};
+
+/** One question to the server at a time: each that waits keeps a place. */
+function bulk(): Partial<WorkerOptions> {
+  return { tuner: bulkTuner(), maxConcurrentActivityTaskPolls: 1 };
 }
 
 function createActivities(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Activities & BackfillActivities & ReconcileActivities {

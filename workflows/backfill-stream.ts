@@ -3,6 +3,7 @@ import type { BackfillActivities } from '../activities/backfill-activities.ts';
 import { backfillInputSchema, type BackfillInput, type BackfillRequest } from '../schemas/backfill-input.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
 import type { StreamCounts } from '../schemas/run.ts';
+import { bulkQueue } from '../schemas/task-queue.ts';
 import { BACKFILL_PRIORITY, BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, HOLD_LOOK, QUESTION } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
 import { errorOf, failureOf, wantsWholeBatch } from './outcome.ts';
@@ -89,7 +90,7 @@ class Backfill {
   }
 
   async #slice(slice: number, queue: string): Promise<void> {
-    const place = { taskQueue: queue, priority: { priorityKey: BACKFILL_PRIORITY } };
+    const place = { taskQueue: bulkQueue(queue), priority: { priorityKey: BACKFILL_PRIORITY } };
     if (workflowInfo().continueAsNewSuggested) return;
     const { backfillSlice } = proxyActivities<BackfillActivities>({ ...BATCH, ...place });
     for (let restarts = 0; ; ) {

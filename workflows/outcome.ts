@@ -1,6 +1,15 @@
 import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TimeoutFailure } from '@temporalio/workflow';
 import { ERROR_CODES, type ErrorCode, type ErrorInfo } from '../schemas/errors.ts';
 import type { StreamStatus } from '../schemas/run.ts';
+import { FAILED_ATTEMPTS_MAX } from './activity-options.ts';
+
+export const CANCELLED: ErrorInfo = { code: 'batch.cancelled', message: 'The sync was cancelled.', hint: 'The next sync goes on from the watermark.' };
+
+export const UNSTABLE: ErrorInfo = {
+  code: 'run.unstable',
+  message: `More than ${FAILED_ATTEMPTS_MAX} attempts failed in one run, though batches were loaded in between.`,
+  hint: "The worker's log and Temporal's UI have what failed. What was loaded stays: the stream goes on from there.",
+};
 
 /** What a failed activity or child says, as data. */
 export function errorOf(failure: unknown): ErrorInfo {

@@ -1,10 +1,11 @@
 import { CancellationScope, continueAsNew, ContinueAsNew, isCancellation, patched, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
+import { bulkQueue } from '../schemas/task-queue.ts';
 import { addCounts, NO_COUNTS, type StreamCounts, type StreamStatus } from '../schemas/run.ts';
 import { BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, FAILED_ATTEMPTS_MAX, NEW_PLANS_MAX, PARTS_IN_FLIGHT, QUESTION } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
-import { errorOf, failureOf, statusAfter, wantsNewPlan, wantsWholeBatch } from './outcome.ts';
+import { CANCELLED, errorOf, failureOf, statusAfter, UNSTABLE, wantsNewPlan, wantsWholeBatch } from './outcome.ts';
 import { markStatus, markWorkflow } from './search-attributes.ts';
 import { stepName } from './step-name.ts';
 import { rows, streamDetails } from './stream-details.ts';
@@ -56,14 +57,6 @@ export async function syncStream(input: SyncStreamInput): Promise<StreamOutcome>
   if (error !== null) throw failureOf(error);
   return { status, counts: sync.counts };
 }
-
-const CANCELLED: ErrorInfo = { code: 'batch.cancelled', message: 'The sync was cancelled.', hint: 'The next sync goes on from the watermark.' };
-
-const UNSTABLE: ErrorInfo = {
-  code: 'run.unstable',
-  message: `More than ${FAILED_ATTEMPTS_MAX} attempts failed in one run, though batches were loaded in between.`,
-  hint: "The worker's log and Temporal's UI have what failed. What was loaded stays: the stream goes on from there.",
-};
 
 type Building = Extract<Awaited<ReturnType<Activities['prepareStream']>>, { readonly action: 'build' }>;
 
@@ -193,7 +186,7 @@ class StreamSync {
   }
 
   async #part(step: Parameters<Activities['copyPart']>[0]): Promise<{ paused: boolean }> {
-    const copied = await this.#batch.copyPart.executeWithOptions({ ...this.#options(BATCH), summary: `copy part ${step.part}` }, [step]);
+    const copied = await this.#batch.copyPart.executeWithOptions({ ...this.#options(BATCH), taskQueue: bulkQueue(this.#input.queue), summary: `copy part ${step.part}` }, [step]);
     this.#spend(copied);
     if (!copied.staged) {
       this.#add({ ...NO_COUNTS, batches: 1, read: copied.read, written: copied.read, bytes: copied.bytes });

@@ -9,6 +9,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, makeTelemetryFilterString, Runtime, Worker } from '@temporalio/worker';
 import { dataConverter } from '../../runtime/temporal-client.ts';
+import { bulkQueue } from '../../schemas/task-queue.ts';
 import { hasTestServer, testServerFolder } from '../../scripts/temporal-test-server-folder.js';
 import { workflowBundle } from '../../workers/workflow-bundle.ts';
 import { which } from '../support/find-servers.js';
@@ -78,18 +79,18 @@ export async function devServer(settings: Readonly<Record<string, string>>): Pro
 
 /** Runs `work` beside a worker that has these activities, and ends the worker. */
 export async function withWorker<T>(environment: TestWorkflowEnvironment, activities: object, work: () => Promise<T>): Promise<T> {
-  const worker = await Worker.create({
+  const options = {
     connection: environment.nativeConnection,
     namespace: environment.namespace ?? 'default',
-    taskQueue: QUEUE,
-    workflowBundle: { codePath: await workflowBundle() },
     dataConverter,
     activities,
     maxHeartbeatThrottleInterval: 100,
     defaultHeartbeatThrottleInterval: 100,
     shutdownForceTime: 2_000,
-  });
-  return worker.runUntil(work);
+  };
+  const worker = await Worker.create({ ...options, taskQueue: QUEUE, workflowBundle: { codePath: await workflowBundle() } });
+  const bulk = await Worker.create({ ...options, taskQueue: bulkQueue(QUEUE) });
+  return worker.runUntil(() => bulk.runUntil(work));
 }
 
 export interface Event {
