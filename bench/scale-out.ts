@@ -9,12 +9,16 @@ import { COLUMN_NAMES, KEY, sharedLineitem } from './lineitem.ts';
 import { cpuSeconds } from './process-meter.ts';
 import { dropDatabase, newDatabase, type Bench } from './servers.ts';
 import { timed } from './shell.ts';
+import type { PostgresDatabase } from '../test/support/postgres.ts';
 
 export const SCALE_OUT_ROWS = 2_000_000;
 const WORKERS = [1, 2, 4] as const;
-/** Streams of one size, more than workers times what one works on at once would need, so that each finds work to the end. */
-const SOURCES = 4;
-const STREAMS = 8;
+/** Streams of one size, all of them on their way at once: four of a source, which is what a run of it takes. */
+const SOURCES = 8;
+const STREAMS = 4;
+const TABLES = SOURCES * STREAMS;
+/** Rows of each table while the workers warm up. */
+const WARM_ROWS = 1_000;
 
 export interface ScaleOutResult {
   readonly rows: number;
@@ -26,36 +30,43 @@ export interface ScaleOutResult {
 export async function runScaleOut(bench: Bench, { rows, coresEach }: { readonly rows: number; readonly coresEach: number }, say: (text: string) => void): Promise<ScaleOutResult> {
   say(`scale-out: preparing ${rows.toLocaleString('en')} rows`);
   const source = await sharedLineitem(bench, rows);
-  const tables = SOURCES * STREAMS;
-  for (let table = 0; table < tables; table += 1) {
-    await source.query(`CREATE TABLE IF NOT EXISTS part_${table} AS SELECT ${COLUMN_NAMES} FROM lineitem WHERE hashint8(l_orderkey) & 1023 >= ${(1024 * table) / tables} AND hashint8(l_orderkey) & 1023 < ${(1024 * (table + 1)) / tables}`);
-    await source.query(`ALTER TABLE part_${table} ADD PRIMARY KEY (${KEY}); ANALYZE part_${table}`);
+  for (let table = 0; table < TABLES; table += 1) {
+    await source.query(`CREATE TABLE all_${table} AS SELECT ${COLUMN_NAMES} FROM lineitem WHERE hashint8(l_orderkey) & 1023 >= ${(1024 * table) / TABLES} AND hashint8(l_orderkey) & 1023 < ${(1024 * (table + 1)) / TABLES}`);
+    await source.query(`CREATE TABLE part_${table} (LIKE all_${table}, PRIMARY KEY (${KEY}))`);
   }
   const runs: ScaleOutResult['runs'][number][] = [];
   for (const workers of WORKERS) {
-    const run = await fullLoad(bench, { connection: source.connection, secrets: source.secrets, workers, rows, coresEach });
+    const run = await fullLoad(bench, { source, workers, rows, coresEach });
     const faster = (runs[0]?.seconds ?? run.seconds) / run.seconds;
     say(`scale-out: ${workers} workers: ${run.seconds.toFixed(1)} s, ${faster.toFixed(2)} times as fast as one`);
     runs.push({ workers, faster, ...run });
   }
-  for (let table = 0; table < tables; table += 1) await source.query(`DROP TABLE part_${table}`);
+  for (let table = 0; table < TABLES; table += 1) await source.query(`DROP TABLE part_${table}, all_${table}`);
   return { rows, coresEach, runs };
 }
 
 interface Load {
-  readonly connection: string;
-  readonly secrets: Readonly<Record<string, string>>;
+  readonly source: PostgresDatabase;
   readonly workers: number;
   readonly rows: number;
   readonly coresEach: number;
 }
 
-async function fullLoad(bench: Bench, { connection, secrets, workers, rows, coresEach }: Load) {
+/** Puts so many rows into each table; all of them without a number. */
+async function fill(source: PostgresDatabase, rowsEach: number | null): Promise<void> {
+  for (let table = 0; table < TABLES; table += 1) await source.query(`TRUNCATE part_${table}; INSERT INTO part_${table} SELECT * FROM all_${table} LIMIT ${rowsEach ?? 'ALL'}; ANALYZE part_${table}`);
+}
+
+async function fullLoad(bench: Bench, { source, workers, rows, coresEach }: Load) {
   const [from, to] = [await bench.source(), await bench.destination()];
   const into = await newDatabase(to, 'scaleout');
   const key = Buffer.alloc(32, 'tidemark bench').toString('base64');
-  const tidemark = await Tidemark.start(scaleOutFile(connection), { NODE_ENV: 'production', TIDEMARK_LOG_LEVEL: 'warn', ...secrets, BENCH_MASK_KEY: key, DESTINATION_URL: into.url }, workers);
+  const tidemark = await Tidemark.start(scaleOutFile(source.connection), { NODE_ENV: 'production', TIDEMARK_LOG_LEVEL: 'warn', ...source.secrets, BENCH_MASK_KEY: key, DESTINATION_URL: into.url }, workers);
   await tidemark.apply();
+  // What is measured is a running worker, not the start of one: that takes each of them half a second of CPU.
+  await fill(source, WARM_ROWS);
+  await tidemark.syncAll();
+  await fill(source, null);
   const limits = tidemark.workers.map(({ pid }) => {
     const limit = CpuLimit.make(coresEach);
     limit.add(pid);
@@ -98,5 +109,5 @@ export function scaleOutLines(result: ScaleOutResult): string {
   const lines = result.runs.map(
     (run) => `  ${run.workers} × ${result.coresEach} core: ${run.seconds.toFixed(1)} s, ${run.faster.toFixed(2)} ×; CPU: workers ${seconds(run.workerCpuSeconds)} s, source ${run.sourceCpuSeconds.toFixed(1)} s, destination ${run.destinationCpuSeconds.toFixed(1)} s, Temporal ${run.temporalCpuSeconds.toFixed(1)} s; together ${coresUsed(run).toFixed(2)} cores`,
   );
-  return [`full load of ${result.rows.toLocaleString('en')} rows in ${SOURCES * STREAMS} streams, 2 columns masked`, ...lines].join('\n');
+  return [`full load of ${result.rows.toLocaleString('en')} rows in ${TABLES} streams, 2 columns masked`, ...lines].join('\n');
 }

@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, WorkerTuner } from '@temporalio/worker';
 
-/** Each holds a session at the source and one or two at the destination. */
+/** Each holds a session at the source and one at the destination; a second one for moments. */
 export const BULK_AT_ONCE_MAX = 8;
 /** While one begins or commits, the other keeps the worker at work. */
 const BULK_AT_ONCE_MIN = 2;

@@ -48,7 +48,7 @@ export interface WorkerSettings {
 export async function runWorker(settings: WorkerSettings): Promise<void> {
   Runtime.install({ logger: temporalLogger(), shutdownSignals: [], telemetryOptions: { logging: { filter: SDK_LOG } } });
   registerUrlSecrets(settings.destinationUrl);
-  const destination = openDestination(settings.destinationUrl, { applicationName: 'tidemark worker', sessionsMax: 2 * (ACTIVITIES_AT_ONCE + BULK_AT_ONCE_MAX) });
+  const destination = openDestination(settings.destinationUrl, { applicationName: 'tidemark worker', sessionsMax: 2 * ACTIVITIES_AT_ONCE + BULK_AT_ONCE_MAX });
   try {
     await destination.ready();
     const client = await connectTemporal(settings.temporal);
