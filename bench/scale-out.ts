@@ -30,8 +30,10 @@ export interface ScaleOutResult {
 export async function runScaleOut(bench: Bench, { rows, coresEach }: { readonly rows: number; readonly coresEach: number }, say: (text: string) => void): Promise<ScaleOutResult> {
   say(`scale-out: preparing ${rows.toLocaleString('en')} rows`);
   const source = await sharedLineitem(bench, rows);
+  // Tables are vacuumed here, or the server does it by itself in the middle of the measurement.
   for (let table = 0; table < TABLES; table += 1) {
     await source.query(`CREATE TABLE all_${table} AS SELECT ${COLUMN_NAMES} FROM lineitem WHERE hashint8(l_orderkey) & 1023 >= ${(1024 * table) / TABLES} AND hashint8(l_orderkey) & 1023 < ${(1024 * (table + 1)) / TABLES}`);
+    await source.query(`VACUUM ANALYZE all_${table}`);
     await source.query(`CREATE TABLE part_${table} (LIKE all_${table}, PRIMARY KEY (${KEY}))`);
   }
   const runs: ScaleOutResult['runs'][number][] = [];
@@ -54,7 +56,10 @@ interface Load {
 
 /** Puts so many rows into each table; all of them without a number. */
 async function fill(source: PostgresDatabase, rowsEach: number | null): Promise<void> {
-  for (let table = 0; table < TABLES; table += 1) await source.query(`TRUNCATE part_${table}; INSERT INTO part_${table} SELECT * FROM all_${table} LIMIT ${rowsEach ?? 'ALL'}; ANALYZE part_${table}`);
+  for (let table = 0; table < TABLES; table += 1) {
+    await source.query(`TRUNCATE part_${table}; INSERT INTO part_${table} SELECT * FROM all_${table} LIMIT ${rowsEach ?? 'ALL'}`);
+    await source.query(`VACUUM ANALYZE part_${table}`);
+  }
 }
 
 async function fullLoad(bench: Bench, { source, workers, rows, coresEach }: Load) {
