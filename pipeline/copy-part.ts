@@ -19,6 +19,9 @@ import { positionSeal } from './masks/sealed-position.ts';
 import { requireSameShape } from './source-shape.ts';
 import { hasChecks, type StreamPlan } from './stream-plan.ts';
 
+/** Rows that are copied in about a quarter of a minute. */
+const LOCKED_ROWS_MAX = 8_000_000;
+
 export interface CopiedPart {
   readonly batch: number;
   readonly read: number;
@@ -33,6 +36,8 @@ interface PartAttempt {
   readonly keys: MaskKeys;
   readonly building: Building;
   readonly part: number;
+  /** Rows of the part, as the source's server tells; 0 where it does not. */
+  readonly rowEstimate: number;
   /** As of its last read: each draws an id of its own. */
   open: OpenBatch;
   readonly step: BatchStep;
@@ -57,7 +62,7 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
   }));
   const keys = await loadKeys(engine, plan);
   const bounded = positionSeal(plan.masks ?? NO_MASKS, plan, keys).openPart(bounds.part);
-  const attempt: PartAttempt = { engine, plan, keys, building, part, open, step, signal, onProgress };
+  const attempt: PartAttempt = { engine, plan, keys, building, part, rowEstimate: bounds.part.rowEstimate, open, step, signal, onProgress };
   let way: Way = open.lenient ? 'lenient' : wantsStage(plan) ? 'staged' : 'direct';
   for (;;) {
     try {
@@ -69,6 +74,11 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
       way = next;
     }
   }
+}
+
+/** Whoever dumps the database, or asks for the size of each table, waits for a generation that is locked: seconds, not hours. */
+function mayLock(rowEstimate: number): boolean {
+  return rowEstimate > 0 && rowEstimate <= LOCKED_ROWS_MAX;
 }
 
 /** A source that refuses a row of its own is read again with marks; a value that only the destination refuses needs a stage of text. */
@@ -102,7 +112,7 @@ async function copyDirect(attempt: PartAttempt, source: SourceSession, read: Row
   const { engine, plan, building, open, step, part } = attempt;
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
-    const fresh = await emptyWhole(session, building.table, part);
+    const fresh = mayLock(attempt.rowEstimate) && (await emptyWhole(session, building.table, part));
     const names = plan.columns.map((column) => column.name);
     const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, { marked: false, fresh }), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);
