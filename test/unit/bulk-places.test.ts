@@ -18,31 +18,28 @@ function placesOf(load: number, limits: Partial<BulkLimits> = {}): BulkPlaces {
 /** Several looks at the load. */
 const looks = () => sleep(20 * LOOK_MS);
 
+/** No further place is given until one is given back. */
+async function expectFull(places: BulkPlaces): Promise<void> {
+  const further = ask(places);
+  await looks();
+  expect(further.given).toBe(false);
+  places.releaseSlot();
+  await further.place;
+}
+
 describe('places for bulk copies', () => {
   test('a busy worker has the least number, and a further one when one of them is given back', async () => {
     const places = placesOf(1);
     await Promise.all([ask(places).place, ask(places).place]);
-    const third = ask(places);
-    await looks();
-    expect(third.given).toBe(false);
-    places.releaseSlot();
-    await third.place;
-    const fourth = ask(places);
-    await looks();
-    expect(fourth.given).toBe(false);
-    places.releaseSlot();
-    await fourth.place;
+    await expectFull(places);
+    await expectFull(places);
   });
 
   test('a worker with time to spare takes more, up to the largest number', async () => {
     const places = placesOf(0.5);
     await Promise.all([ask(places).place, ask(places).place]);
     await ask(places).place;
-    const fourth = ask(places);
-    await looks();
-    expect(fourth.given).toBe(false);
-    places.releaseSlot();
-    await fourth.place;
+    await expectFull(places);
   });
 
   test('a worker that is kept busy takes another one after a while', async () => {
@@ -63,11 +60,7 @@ describe('places for bulk copies', () => {
     await expect(third.place).rejects.toBe(reason);
     places.releaseSlot();
     await ask(places).place;
-    const fourth = ask(places);
-    await looks();
-    expect(fourth.given).toBe(false);
-    places.releaseSlot();
-    await fourth.place;
+    await expectFull(places);
   });
 
   test('none is given to who would not wait', () => {
