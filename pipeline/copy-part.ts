@@ -36,8 +36,7 @@ interface PartAttempt {
   readonly keys: MaskKeys;
   readonly building: Building;
   readonly part: number;
-  /** Rows of the part, as the source's server tells; 0 where it does not. */
-  readonly rowEstimate: number;
+  readonly bounds: Part;
   /** As of its last read: each draws an id of its own. */
   open: OpenBatch;
   readonly step: BatchStep;
@@ -56,17 +55,16 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
   const open = await openBatch(engine.destination, step);
   const done = await engine.destination.session('looking into the ledger', (session) => findLedger(session, open.batch));
   if (done !== null) return { batch: open.batch, read: done.read, bytes: 0, staged: false };
-  const { building, bounds } = await engine.destination.session('reading a part', async (session) => ({
+  const { building, sealed } = await engine.destination.session('reading a part', async (session) => ({
     building: await readBuilding(session, step.source, step.stream, step.generation),
-    bounds: await readPart(session, part),
+    sealed: await readPart(session, part),
   }));
   const keys = await loadKeys(engine, plan);
-  const bounded = positionSeal(plan.masks ?? NO_MASKS, plan, keys).openPart(bounds.part);
-  const attempt: PartAttempt = { engine, plan, keys, building, part, rowEstimate: bounds.part.rowEstimate, open, step, signal, onProgress };
+  const attempt: PartAttempt = { engine, plan, keys, building, part, bounds: positionSeal(plan.masks ?? NO_MASKS, plan, keys).openPart(sealed), open, step, signal, onProgress };
   let way: Way = open.lenient ? 'lenient' : wantsStage(plan) ? 'staged' : 'direct';
   for (;;) {
     try {
-      return await copyOneWay(attempt, bounded, way);
+      return await copyOneWay(attempt, way);
     } catch (error) {
       const next = slowerWay(way, error);
       if (next === null) throw destinationError(error, 'copying a part');
@@ -77,7 +75,8 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
 }
 
 /** Whoever dumps the database, or asks for the size of each table, waits for a generation that is locked: seconds, not hours. */
-function mayLock(rowEstimate: number): boolean {
+function mayLock({ rowEstimate }: Part): boolean {
+  // Where the server does not tell, it is none or less.
   return rowEstimate > 0 && rowEstimate <= LOCKED_ROWS_MAX;
 }
 
@@ -90,12 +89,12 @@ function slowerWay(way: Way, error: unknown): Way | null {
 /** `direct`: into the generation. `staged`: rows that the source may mark. `lenient`: a stage of text, each row tried by itself. */
 type Way = 'direct' | 'staged' | 'lenient';
 
-async function copyOneWay(attempt: PartAttempt, part: Part, way: Way): Promise<CopiedPart> {
+async function copyOneWay(attempt: PartAttempt, way: Way): Promise<CopiedPart> {
   const { engine, plan, step, signal } = attempt;
   const copy = async (source: OpenedSource): Promise<CopiedPart> => {
     const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
     await requireReached(source, plan.read, seal.openPosition(attempt.building.position));
-    const openRead = async () => keepError(await source.readPart(plan.read, part, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
+    const openRead = async () => keepError(await source.readPart(plan.read, attempt.bounds, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
     const { open, read: rows } = await readInOrder(engine.destination, step, attempt.open, signal, openRead);
     attempt.open = open;
     return way === 'direct' && !rows.marksRejects ? copyDirect(attempt, source, rows) : stagePart(attempt, source, rows, way === 'lenient');
@@ -112,7 +111,7 @@ async function copyDirect(attempt: PartAttempt, source: SourceSession, read: Row
   const { engine, plan, building, open, step, part } = attempt;
   const copied = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
-    const fresh = mayLock(attempt.rowEstimate) && (await emptyWhole(session, building.table, part));
+    const fresh = mayLock(attempt.bounds) && (await emptyWhole(session, step.source, step.stream, building));
     const names = plan.columns.map((column) => column.name);
     const rows = await copyRows(read, session, copyInSql(building.table, names, read.format, { marked: false, fresh }), attempt.signal, attempt.onProgress, maskOf(plan, read, attempt.keys));
     await requireSameShape(source, plan);

@@ -34,8 +34,8 @@ export class BulkPlaces implements CustomSlotSupplier<ActivitySlotInfo> {
   /** Aborted when one of the places that are always there is given back. */
   #freed = new AbortController();
 
-  constructor(limits: Partial<BulkLimits> = {}) {
-    this.#limits = { atOnceMin: BULK_AT_ONCE_MIN, atOnceMax: BULK_AT_ONCE_MAX, lookMs: LOOK_MS, shareAfterMs: SHARE_AFTER_MS, watchLoad: watchEventLoop, ...limits };
+  constructor(limits: BulkLimits) {
+    this.#limits = limits;
   }
 
   /** Waits for a place. Throws the signal's reason, as Temporal's library asks for. */
@@ -74,8 +74,9 @@ export class BulkPlaces implements CustomSlotSupplier<ActivitySlotInfo> {
 
 /** A worker of a bulk queue runs activities only. */
 export function bulkTuner(): WorkerTuner {
+  const limits: BulkLimits = { atOnceMin: BULK_AT_ONCE_MIN, atOnceMax: BULK_AT_ONCE_MAX, lookMs: LOOK_MS, shareAfterMs: SHARE_AFTER_MS, watchLoad: watchEventLoop };
   const none = { type: 'fixed-size', numSlots: 1 } as const;
-  return { activityTaskSlotSupplier: new BulkPlaces(), workflowTaskSlotSupplier: none, localActivityTaskSlotSupplier: none, nexusTaskSlotSupplier: none };
+  return { activityTaskSlotSupplier: new BulkPlaces(limits), workflowTaskSlotSupplier: none, localActivityTaskSlotSupplier: none, nexusTaskSlotSupplier: none };
 }
 
 /** A process that the kernel makes rest in the middle of its work counts as busy, whatever its share of the machine. */

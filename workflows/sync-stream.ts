@@ -1,8 +1,8 @@
 import { CancellationScope, continueAsNew, ContinueAsNew, isCancellation, patched, proxyActivities, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/activities.ts';
 import type { ErrorInfo } from '../schemas/errors.ts';
-import { bulkQueue } from '../schemas/task-queue.ts';
 import { addCounts, NO_COUNTS, type StreamCounts, type StreamStatus } from '../schemas/run.ts';
+import { bulkQueue } from '../schemas/task-queue.ts';
 import { BATCH, BATCH_RESTARTS_MAX, BOOKKEEPING, FAILED_ATTEMPTS_MAX, NEW_PLANS_MAX, PARTS_IN_FLIGHT, QUESTION } from './activity-options.ts';
 import { inParallel } from './in-parallel.ts';
 import { CANCELLED, errorOf, failureOf, statusAfter, UNSTABLE, wantsNewPlan, wantsWholeBatch } from './outcome.ts';

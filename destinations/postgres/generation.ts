@@ -112,22 +112,25 @@ export async function adoptMasks(session: Session, source: string, stream: strin
   );
 }
 
-export async function readPart(session: Session, id: number): Promise<{ part: Part; batch: number | null }> {
-  const { rows } = await session.query<{ part: Part; batch: string | null }>('select part, batch from tidemark.range where id = $1', [id]);
+export async function readPart(session: Session, id: number): Promise<Part> {
+  const { rows } = await session.query<{ part: Part }>('select part from tidemark.range where id = $1', [id]);
   if (!rows[0]) throw new TidemarkError('batch.fenced', 'This part of a build does not exist any more.');
-  return { part: rows[0].part, batch: rows[0].batch === null ? null : Number(rows[0].batch) };
+  return rows[0].part;
+}
+
+/** The part that fills the generation alone, with its batch once it is loaded; null where there are several. */
+async function onlyPart(session: Session, source: string, stream: string, generation: number): Promise<{ batch: number | null } | null> {
+  const { rows } = await session.query<{ batch: string | null }>('select batch from tidemark.range where source = $1 and stream = $2 and generation = $3 limit 2', [source, stream, generation]);
+  const [part] = rows;
+  return part === undefined || rows.length > 1 ? null : { batch: part.batch === null ? null : Number(part.batch) };
 }
 
 /**
- * Empties a generation that `part` fills alone, in the transaction that copies it, so that its rows can be written as frozen. False where there are
+ * Empties a generation that one part fills, in the transaction that copies it, so that its rows can be written as frozen. False where there are
  * other parts, or where somebody looks at the generation (a dump of the database does): a load waits for nobody's reading.
  */
-export async function emptyWhole(session: Session, table: TableName, part: number): Promise<boolean> {
-  const { rows } = await session.query<{ alone: boolean }>(
-    'select not exists (select from tidemark.range o where o.source = r.source and o.stream = r.stream and o.generation = r.generation and o.id <> r.id) as alone from tidemark.range r where id = $1',
-    [part],
-  );
-  if (rows[0]?.alone !== true) return false;
+export async function emptyWhole(session: Session, source: string, stream: string, { generation, table }: Building): Promise<boolean> {
+  if ((await onlyPart(session, source, stream, generation)) === null) return false;
   await session.query('savepoint emptying');
   try {
     await session.query(`lock table ${quoteTable(table)} in access exclusive mode nowait`);
@@ -150,9 +153,8 @@ export async function finishPart(session: Session, id: number, batch: number): P
 /** Builds the key of a generation whose parts are all loaded, so that it can be caught up by key. Once. */
 export async function keyGeneration(session: Session, source: string, stream: string, building: Building, key: readonly string[]): Promise<void> {
   if (building.keyed) return;
-  const { rows } = await session.query<{ batch: string | null }>('select batch from tidemark.range where source = $1 and stream = $2 and generation = $3 limit 2', [source, stream, building.generation]);
-  const [part] = rows;
-  if (rows.length === 1 && part?.batch != null) await nameBatch(session, building.table, Number(part.batch));
+  const whole = await onlyPart(session, source, stream, building.generation);
+  if (whole !== null && whole.batch !== null) await nameBatch(session, building.table, whole.batch);
   if (key.length > 0) await session.query(`alter table ${quoteTable(building.table)} add primary key (${key.map(quoteIdent).join(', ')})`);
   await session.query('update tidemark.generation set keyed = true where source = $1 and stream = $2 and generation = $3', [source, stream, building.generation]);
 }
