@@ -59,19 +59,28 @@ export async function listWatched(session: Session): Promise<{ readonly now: num
            'lastCommit', (select ${epoch('max(l.committed_at)')} from tidemark.ledger l where r.status = 'running' and l.run_id = r.run_id and l.stream = r.stream)) as run
          from (select * from tidemark.run_stream r where r.source = s.source and r.stream = s.stream order by started_at desc limit 5) r
          order by status = 'running' desc, coalesce(ended_at, started_at) desc limit 1) last on true
-     where s.settings->>'freshnessSeconds' is not null or f.source is not null`,
+     where s.settings->>'freshnessSeconds' is not null or f.source is not null
+     order by s.source, s.stream`,
   );
   return { now: clock[0]!.now, streams };
 }
 
-/** Notes a miss, once: false where it is noted already. */
+/** Notes a miss, once: false where it is noted already, and where the stream has left the catalog or is about to ({@link forgetMisses}). Until the transaction ends it does not leave. */
 export async function noteMissed(session: Session, { source, stream }: Pick<WatchedStream, 'source' | 'stream'>, since: number, reason: string): Promise<boolean> {
-  const { rowCount } = await session.query('insert into tidemark.freshness (source, stream, since, reason) values ($1, $2, to_timestamp($3), $4) on conflict do nothing', [source, stream, since, reason]);
+  const { rowCount } = await session.query(
+    `insert into tidemark.freshness (source, stream, since, reason)
+     select source, stream, to_timestamp($3), $4 from tidemark.stream where source = $1 and stream = $2 for key share skip locked on conflict do nothing`,
+    [source, stream, since, reason],
+  );
   return rowCount === 1;
 }
 
-/** Ends the misses of streams that leave the catalog: of all of a source but `kept`. Whoever was told of one is told that nobody watches it any more. */
+/**
+ * Ends the misses of streams that leave the catalog: of all of a source but `kept`. Whoever was told of one is told that nobody watches it any more.
+ * The streams are locked first: a miss that is being noted is waited for, and none is noted after.
+ */
 export async function forgetMisses(session: Session, source: string, kept: readonly string[]): Promise<void> {
+  await session.query('select from tidemark.stream where source = $1 and not stream = any($2) order by stream for update', [source, kept]);
   const { rows } = await session.query<{ stream: string; missed: number; objective: number | null }>(
     `with left_over as (delete from tidemark.freshness where source = $1 and not stream = any($2) returning stream, since)
      select l.stream, round(${epoch('clock_timestamp() - l.since')}::numeric, 3)::float8 as missed, (s.settings->>'freshnessSeconds')::float8 as objective
