@@ -11,8 +11,8 @@ const NEXT_RUN: readonly string[] = ['source.outside_read_window', 'source.break
 
 /** Often enough that a cancel reaches the source within a few seconds. */
 const HEARTBEAT_INTERVAL_MS = 1_000;
-/** A step that moves more than this is bulk. */
-const BULK_BYTES = 32 * 1024 * 1024;
+/** A step that leaves more than this behind may let the heap grow meanwhile. */
+const GARBAGE_BYTES = 32 * 1024 * 1024;
 
 /**
  * Runs one step of the pipeline as an activity: heartbeats from a timer and with the latest progress, hands over the
@@ -22,14 +22,14 @@ export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnPr
   const context = Context.current();
   const unreachable = unreachableBefore();
   let bytes = 0;
-  const bulk: { end?: () => void } = {};
+  const growth: { end?: () => void } = {};
   // Of a local activity the server knows nothing: the worker that runs it is the one that waits for it.
   const timer = context.info.isLocal ? undefined : setInterval(() => context.heartbeat({ bytes, unreachable }), HEARTBEAT_INTERVAL_MS);
   try {
     await faultPoint('P0', context.info.activityType);
     const result = await work(context.cancellationSignal, (progress) => {
       bytes = progress.bytes;
-      if (bytes > BULK_BYTES) bulk.end ??= letHeapGrow();
+      if (progress.garbage > GARBAGE_BYTES) growth.end ??= letHeapGrow();
     });
     await faultPoint('P8', context.info.activityType);
     return result;
@@ -38,7 +38,7 @@ export async function asActivity<T>(work: (signal: AbortSignal, onProgress: OnPr
     throw asFailure(error, context.cancellationSignal.aborted);
   } finally {
     clearInterval(timer);
-    bulk.end?.();
+    growth.end?.();
   }
 }
 

@@ -119,10 +119,17 @@ export interface RowRead {
   /**
    * Where the source speaks PostgreSQL's own protocol: `stream` then yields the rows in whole CopyData messages, as another PostgreSQL takes them, and
    * nobody has to take them apart. To be called before the stream is read. `tap` sees the messages as the source framed them, however they are cut on
-   * the way; `payload` is how many of their bytes are not framing. Returns what is to be called with each chunk of the stream once it was sent: its
-   * memory is used again then.
+   * the way; `payload` is how many of their bytes are not framing.
    */
-  readonly keepFrames?: (tap: (bytes: Buffer, payload: number) => void) => (chunk: Buffer) => void;
+  readonly keepFrames?: (tap: (bytes: Buffer, payload: number) => void) => KeptFrames;
+}
+
+/** Rows in the messages of their source. */
+export interface KeptFrames {
+  /** To be called with each chunk of the stream once it was sent. */
+  readonly onSent: (chunk: Buffer) => void;
+  /** The memory of a chunk is used again once it was sent; else it becomes garbage. */
+  readonly recycled: boolean;
 }
 
 /** A range that an incremental read is about to read. */

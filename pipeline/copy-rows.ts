@@ -23,10 +23,10 @@ export interface Copied {
  * Throws `batch.equation` where the destination took another number of rows than left the source.
  */
 export async function copyRows(read: RowRead, session: Session, copyInSql: string, signal: AbortSignal, onProgress: OnProgress, mask: Transform | null): Promise<Copied> {
-  const meter = new Meter(onProgress);
-  const onSent = mask === null ? read.keepFrames?.((bytes, payload) => meter.see(bytes, payload)) : undefined;
-  const into = openCopyIn(session, copyInSql, onSent);
-  await pipeline([read.stream, ...(mask === null ? [] : [mask]), ...(onSent === undefined ? [meter.through()] : []), into], { signal });
+  const frames = mask === null ? read.keepFrames?.((bytes, payload) => meter.see(bytes, payload)) : undefined;
+  const meter = new Meter(onProgress, frames?.recycled ?? false);
+  const into = openCopyIn(session, copyInSql, frames?.onSent);
+  await pipeline([read.stream, ...(mask === null ? [] : [mask]), ...(frames === undefined ? [meter.through()] : []), into], { signal });
   const left = read.rowsRead();
   if (into.rowCount !== left) {
     throw new TidemarkError('batch.equation', `The source sent ${left} rows, the destination took ${into.rowCount}; nothing was committed.`);
@@ -48,15 +48,17 @@ class Meter {
   bytes = 0;
   readonly #hash: Hash = createHash('sha256');
   readonly #onProgress: OnProgress;
+  readonly #recycled: boolean;
 
-  constructor(onProgress: OnProgress) {
+  constructor(onProgress: OnProgress, recycled: boolean) {
     this.#onProgress = onProgress;
+    this.#recycled = recycled;
   }
 
   see(bytes: Buffer, payload: number): void {
     this.bytes += payload;
     this.#hash.update(bytes);
-    this.#onProgress({ bytes: this.bytes });
+    this.#onProgress({ bytes: this.bytes, garbage: this.#recycled ? 0 : this.bytes });
   }
 
   through(): Transform {

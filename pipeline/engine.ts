@@ -34,8 +34,8 @@ export interface Engine {
   readonly batchRowsMax: number;
 }
 
-/** Told how far a step got, at most once for each chunk of rows. */
-export type OnProgress = (progress: { readonly bytes: number }) => void;
+/** Told how far a step got, at most once for each chunk of rows. `garbage`: how many of the bytes came in memory that is not used again. */
+export type OnProgress = (progress: { readonly bytes: number; readonly garbage: number }) => void;
 
 /** The plan made at the start of the run. */
 export async function loadPlan(engine: Engine, source: string, stream: string): Promise<StreamPlan> {

@@ -1,5 +1,5 @@
 /**
- * How far V8's heap may grow between two collections while many rows pass. A buffer of rows hangs on a small object, so V8 counts little garbage,
+ * How far V8's heap may grow between two collections while many rows pass in buffers of their own. A buffer hangs on a small object, so V8 counts little garbage,
  * but collects the whole heap again and again for the memory outside of it; docs/performance.md has what that cost.
  */
 import { setFlagsFromString } from 'node:v8';

@@ -5,6 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Connection, Submittable } from 'pg';
+import type { KeptFrames } from '../connector.ts';
 import type { RecycledReads } from './recycled-reads.ts';
 
 /** A message's code and length; the length counts itself, not the code. */
@@ -60,10 +61,10 @@ export class CopyOutQuery extends EventEmitter<CopyOutEvents> implements Submitt
     this.#reads = reads;
   }
 
-  /** Rows come as whole CopyData messages, which another server takes as they are. To be called before {@link resume}. Returns what gives the memory of each `data` back. */
-  keepFrames(tap: FrameTap): (bytes: Buffer) => void {
+  /** Rows come as whole CopyData messages, which another server takes as they are. To be called before {@link resume}. */
+  keepFrames(tap: FrameTap): KeptFrames {
     this.#tap = tap;
-    return (bytes) => this.#reads?.release(bytes);
+    return { onSent: (bytes) => this.#reads?.release(bytes), recycled: this.#reads !== null };
   }
 
   pause(): void {

@@ -1,9 +1,11 @@
 /** Rows from PostgreSQL to PostgreSQL in the frames that the source gave them, through both real servers. */
+import { PassThrough, type Transform } from 'node:stream';
 import type pg from 'pg';
 import { manifest } from '../../connectors/postgres/manifest.ts';
 import type { RowFormat, SourceSession } from '../../connectors/connector.ts';
 import type { Session } from '../../destinations/postgres/session.ts';
 import { copyRows } from '../../pipeline/copy-rows.ts';
+import type { OnProgress } from '../../pipeline/engine.ts';
 import { openSession, readOf } from '../conformance/place.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { createDatabase, type PostgresDatabase } from '../support/postgres.ts';
@@ -17,10 +19,10 @@ let target: PostgresDatabase;
 let session: SourceSession;
 let into: pg.Client;
 
-async function copyInto(table: string, format: RowFormat, onProgress: () => void = () => undefined) {
+async function copyInto(table: string, format: RowFormat, onProgress: OnProgress = () => undefined, mask: Transform | null = null) {
   const read = await session.readPart(await readOf(session, `public.${table}`, null), WHOLE, format);
   expect(read.keepFrames).toBeDefined();
-  return copyRows(read, into as unknown as Session, `COPY ${table} FROM STDIN${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`, new AbortController().signal, onProgress, null);
+  return copyRows(read, into as unknown as Session, `COPY ${table} FROM STDIN${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`, new AbortController().signal, onProgress, mask);
 }
 
 async function makeTable(table: string, rows: string): Promise<void> {
@@ -51,6 +53,19 @@ describeWith({ postgres: true }, 'rows in frames', () => {
     const second = await copyInto('counted', 'copy-text');
     expect(first.bytes).toBe(Number(await source.value(`SELECT sum(length(id || E'\\t' || v || E'\\n')) FROM counted`)));
     expect(second.hash).toBe(first.hash);
+  });
+
+  test('rows in frames leave no garbage, rows that pass a mask do', async () => {
+    await makeTable('recycled', `SELECT n, repeat('r', 900) FROM generate_series(1, 5000) n`);
+    const garbage = async (mask: Transform | null): Promise<[number, number]> => {
+      await target.query('TRUNCATE recycled');
+      let last = -1;
+      const { bytes } = await copyInto('recycled', 'copy-text', (progress) => (last = progress.garbage), mask);
+      return [last, bytes];
+    };
+    expect((await garbage(null))[0]).toBe(0);
+    const [masked, bytes] = await garbage(new PassThrough());
+    expect(masked).toBe(bytes);
   });
 
   test('a table without rows', async () => {
