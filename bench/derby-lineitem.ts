@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { findDriver } from '../connectors/db2/driver.ts';
 import type { DerbyDatabase } from '../test/support/derby.ts';
 import { scratchFolder } from '../test/support/shared-server.ts';
-import { COLUMN_NAMES, COLUMNS, KEY, sharedLineitem } from './lineitem.ts';
+import { COLUMN_NAMES, COLUMNS, KEY, sharedLineitem, SMALL_TABLE } from './lineitem.ts';
 import type { Bench } from './servers.ts';
 import { pipe } from './shell.ts';
 
@@ -27,6 +27,7 @@ export async function derbyLineitem(bench: Bench, rows: number): Promise<DerbyDa
     await into.run(`CALL SYSCS_UTIL.SYSCS_IMPORT_TABLE(NULL, 'LINEITEM', '${file}', ',', '"', 'UTF-8', 0)`);
     await into.run(`ALTER TABLE lineitem ADD PRIMARY KEY (${KEY})`);
     await into.run('CREATE INDEX lineitem_changes ON lineitem (updated_at)');
+    for (const statement of SMALL_TABLE) await into.run(statement);
     return into;
   });
 }

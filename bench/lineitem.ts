@@ -48,6 +48,9 @@ function generator(rows: number): string {
   return program === null ? ownGenerator(rows) : `("${program}" -s ${scale.toFixed(4)} --tables=lineitem --stdout || true) 2>/dev/null | head -n ${rows} | sed 's/|$//'`;
 }
 
+/** A table of one row, for a worker's first sync. */
+export const SMALL_TABLE = ['CREATE TABLE small (id int NOT NULL PRIMARY KEY)', 'INSERT INTO small VALUES (1)'] as const;
+
 /** A database of the source cluster whose table `lineitem` has that many rows, with its key and an index of `updated_at`. */
 export async function makeLineitem(bench: Bench, rows: number): Promise<PostgresDatabase> {
   const database = await newDatabase(await bench.source(), 'lineitem');
@@ -57,6 +60,7 @@ export async function makeLineitem(bench: Bench, rows: number): Promise<Postgres
   if (made !== rows) throw new Error(`generated ${made} of ${rows} rows`);
   await database.query(`ALTER TABLE lineitem ALTER updated_at DROP DEFAULT; ALTER TABLE lineitem ADD PRIMARY KEY (${KEY}); CREATE INDEX ON lineitem (updated_at)`);
   await database.query('VACUUM ANALYZE lineitem');
+  for (const statement of SMALL_TABLE) await database.query(statement);
   return database;
 }
 
@@ -78,6 +82,7 @@ export async function mariadbLineitem(bench: Bench, rows: number): Promise<Maria
       MYSQL_PWD: password,
     });
     await into.query('ANALYZE TABLE lineitem');
+    for (const statement of SMALL_TABLE) await into.query(statement);
     return into;
   });
 }

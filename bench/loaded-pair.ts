@@ -1,10 +1,14 @@
 /** Where the incremental cases begin: a source table of the case's own, loaded into two databases, by a bare pipe and by Tidemark. */
+import { freeMemory } from './freed-memory.ts';
 import { COLUMN_NAMES, contentOf, createTable, KEY, makeLineitem } from './lineitem.ts';
 import { dropDatabase, newDatabase, type Bench } from './servers.ts';
 import { pipe } from './shell.ts';
 import { sourceFile } from './source-file.ts';
 import { TidemarkUnderTest } from './tidemark-under-test.ts';
 import type { PostgresDatabase } from '../test/support/postgres.ts';
+
+/** More than the file cache takes for what one round changes of the largest table. */
+const CHANGED_BYTES = 1 << 30;
 
 export interface PairOptions {
   readonly mode: 'upsert' | 'append';
@@ -71,10 +75,11 @@ export class LoadedPair {
     );
   }
 
-  /** Writes out what is dirty on both servers, so that no checkpoint of one side's work falls into the other's time. */
+  /** Writes out what is dirty on both servers, so that no checkpoint of one side's work falls into the other's time, and gives both the same memory. */
   async settle(): Promise<void> {
     await this.source.query('CHECKPOINT');
     await this.target.query('CHECKPOINT');
+    await freeMemory(CHANGED_BYTES);
   }
 
   async close(): Promise<void> {

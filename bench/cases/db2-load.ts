@@ -19,13 +19,14 @@ export const db2Load: BenchCase = {
     const [generated, source] = [await sharedLineitem(bench, rows), await derbyLineitem(bench, rows)];
     const { password, ...connection } = source.connection;
     return loadContest(bench, {
-      async limit() {
+      async limit(_newTarget, begin) {
+        await begin();
         let fetched = 0;
         const seconds = await timed(async () => void (fetched = await bareFetch(source, 'lineitem', EXPRESSIONS)));
         if (fetched !== rows) throw new Error(`the bare loop fetched ${fetched} of ${rows} rows`);
         return seconds;
       },
-      file: sourceFile({ kind: 'db2', connection: JSON.stringify({ ...connection, password: '${DERBY_PASSWORD}' }), stream: '{ table: LINEITEM, target: public.lineitem, cursor: UPDATED_AT }' }),
+      file: sourceFile({ kind: 'db2', connection: JSON.stringify({ ...connection, password: '${DERBY_PASSWORD}' }), stream: '{ table: LINEITEM, target: public.lineitem, cursor: UPDATED_AT }', small: '{ table: SMALL, target: public.small }' }),
       variables: { DERBY_PASSWORD: String(password) },
       rows,
       contentOf: (into) => into.value(PORTABLE_CONTENT),

@@ -22,13 +22,14 @@ async function prepare(bench: Bench, rows: number, variant: Variant): Promise<Co
   const expected = await contentOf(source, 'lineitem');
   const counted = async (into: PostgresDatabase): Promise<string> => ((await into.value('SELECT count(*) FROM lineitem')) === String(rows) ? expected : 'another number of rows');
   return loadContest(bench, {
-    async limit(newTarget) {
+    async limit(newTarget, begin) {
       const into = await newTarget();
       await into.query(createTable('lineitem'));
       await into.query('CHECKPOINT');
+      await begin();
       return pipe(`psql -Xq "$FROM" -c "$READ" | psql -Xq "$INTO" -c "$WRITE"; psql -Xq "$INTO" -c "ALTER TABLE lineitem ADD PRIMARY KEY (${KEY})"`, { FROM: source.url, INTO: into.url, READ, WRITE });
     },
-    file: sourceFile({ kind: 'postgres', connection: source.connection, stream: `{ table: public.lineitem, target: public.lineitem, cursor: updated_at${variant.stream} }`, keys: variant.keys }),
+    file: sourceFile({ kind: 'postgres', connection: source.connection, stream: `{ table: public.lineitem, target: public.lineitem, cursor: updated_at${variant.stream} }`, small: '{ table: public.small, target: public.small }', keys: variant.keys }),
     variables: { ...source.secrets, ...variant.variables },
     from: { from: source.url, schema: 'public', table: 'lineitem' },
     rows,

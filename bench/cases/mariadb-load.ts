@@ -18,16 +18,17 @@ export const mariadbLoad: BenchCase = {
     const [generated, source] = [await sharedLineitem(bench, rows), await mariadbLineitem(bench, rows)];
     const { host, port, user, password } = source.server;
     return loadContest(bench, {
-      async limit(newTarget) {
+      async limit(newTarget, begin) {
         const into = await newTarget();
         await into.query(createTable('lineitem'));
         await into.query('CHECKPOINT');
+        await begin();
         return pipe(
           `mariadb --no-defaults --quick -N -B -h ${host} -P ${port} -u ${user} ${source.name} -e "SELECT ${COLUMN_NAMES} FROM lineitem" | psql -Xq "$INTO" -c "COPY lineitem (${COLUMN_NAMES}) FROM STDIN"; psql -Xq "$INTO" -c "ALTER TABLE lineitem ADD PRIMARY KEY (${KEY})"`,
           { INTO: into.url, MYSQL_PWD: password, PGTZ: 'UTC' },
         );
       },
-      file: sourceFile({ kind: 'mysql', connection: source.connection, stream: '{ table: lineitem, target: public.lineitem, cursor: updated_at }' }),
+      file: sourceFile({ kind: 'mysql', connection: source.connection, stream: '{ table: lineitem, target: public.lineitem, cursor: updated_at }', small: '{ table: small, target: public.small }' }),
       variables: source.secrets,
       from: { from: `mysql://${user}:${password}@${host}:${port}/${source.name}`, schema: source.name, table: 'lineitem' },
       rows,
