@@ -64,8 +64,21 @@ async function finish(error: unknown, printed: Printed, output: Output): Promise
   return failure.exit;
 }
 
+/** The last of two values would win, and nobody would hear of the first. Global options keep to that: a script's own may be overruled. */
+function refuseRepeated(command: Command): void {
+  for (const option of command.options) {
+    if (!option.required || option.variadic) continue;
+    let given = false;
+    command.on(`option:${option.name()}`, () => {
+      if (given) throw new TidemarkError('usage.invalid', `The option ${option.long ?? option.flags} is given twice.`, { hint: 'It takes one value: run the command once for each.' });
+      given = true;
+    });
+  }
+}
+
 async function runCommand(program: Command, args: readonly string[], context: CliContext): Promise<void> {
   for (const register of await loadCommands(args)) register(program, context);
+  for (const command of program.commands) [command, ...command.commands].forEach(refuseRepeated);
   await program.parseAsync([...args], { from: 'user' });
 }
 

@@ -26,7 +26,7 @@ const inheritable = {
   read_window: readWindowSchema.nullable().optional().meta({ description: 'Hours in which the source may be read: "22:00-05:30".' }),
   mode: z.enum(['upsert', 'append', 'replace']).optional().meta({ description: 'Default upsert.' }),
   batch_size: rowCountSchema.optional().meta({ description: 'Rows per fetch from the source. Default 2000.' }),
-  batch_rows: rowCountSchema.optional().meta({ description: 'Rows that commit together at most.' }),
+  batch_rows: rowCountSchema.optional().meta({ description: 'Rows that commit together at most. A build that has begun keeps its parts: sync --full begins it anew.' }),
   overlap: durationSchema.optional().meta({ description: 'What is read again where the source can\'t tell its open transactions. Default 60s.' }),
   future_limit: durationSchema.optional().meta({ description: 'How far beyond the source\'s clock a cursor may lie. Default 24h.' }),
   drift: z.enum(['evolve', 'freeze', 'ignore']).optional().meta({ description: 'What a changed table does to the target. Default evolve.' }),

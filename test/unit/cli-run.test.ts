@@ -34,6 +34,7 @@ describe('usage', () => {
   test.each([
     ['an unknown command', ['valdate'], 'validate'], ['an unknown option', ['validate', '--jsno'], '--json'], ['an unknown global option', ['--confg', 'x', 'validate'], null],
     ['a missing value', ['validate', '-c'], null], ['a missing option', ['generate'], null], ['a wrong number', ['generate', '--count', '0'], null], ['too many arguments', ['validate', 'x'], null],
+    ['an option given twice', ['sync', '--stream', 'a', '--stream', 'b'], '--stream is given twice'], ['one of a nested command', ['quarantine', 'list', 'a', 'b', '--limit', '1', '--limit=2'], '--limit is given twice'],
     ['no command', [], null],
   ])('%s: exit 2, a sentence and a hint', async (_name, args, suggestion) => {
     const plain = await call(args);
