@@ -86,6 +86,7 @@ export class LiveView {
 /** One line that grows on a terminal; a line every quarter in a pipe. `total` null: how much there is is not known. */
 export class ProgressLine {
   #quarter = 0;
+  #said = '';
   readonly #label: string;
   readonly #total: number | null;
 
@@ -110,12 +111,18 @@ export class ProgressLine {
     const quarter = Math.floor(share * 4);
     if (quarter <= this.#quarter || quarter === 4) return;
     this.#quarter = quarter;
-    process.stdout.write(`${this.#text(done)}\n`);
+    this.#say(this.#text(done));
   }
 
   /** The last word. */
   end(done: number): void {
-    if (process.stdout.isTTY) this.show(done);
-    process.stdout.write(process.stdout.isTTY ? '\n' : `${this.#text(done)}\n`);
+    if (!process.stdout.isTTY) return this.#say(this.#text(done));
+    this.show(done);
+    process.stdout.write('\n');
+  }
+
+  #say(text: string): void {
+    if (text !== this.#said) process.stdout.write(`${text}\n`);
+    this.#said = text;
   }
 }
