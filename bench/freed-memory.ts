@@ -21,21 +21,22 @@ let freeing: Promise<void> = Promise.resolve();
 export async function freeMemory(bytes: number): Promise<void> {
   await freeing;
   const folder = scratchFolder('memory');
-  const count = Math.ceil(Math.min(bytes, SHARE_MAX * freemem()) / FILE_BYTES);
-  freeing = free(Array.from({ length: count }, (_, index) => fill(join(folder, String(index)))));
+  const files: string[] = [];
+  for (let left = Math.min(bytes, SHARE_MAX * freemem()); left > 0; left -= FILE_BYTES) files.push(fill(join(folder, String(files.length)), Math.min(left, FILE_BYTES)));
+  freeing = free(files);
 }
 
-function fill(file: string): string {
+function fill(file: string, bytes: number): string {
   const chunk = Buffer.alloc(CHUNK_BYTES, 1);
   const descriptor = openSync(file, 'w');
-  for (let left = FILE_BYTES; left > 0; left -= CHUNK_BYTES) writeSync(descriptor, chunk);
+  for (let left = bytes; left > 0; left -= CHUNK_BYTES) writeSync(descriptor, chunk);
   closeSync(descriptor);
   return file;
 }
 
 async function free(files: readonly string[]): Promise<void> {
-  for (const file of files) {
+  for (const [index, file] of files.entries()) {
+    if (index > 0) await sleep(FREE_EVERY_MS);
     rmSync(file, { force: true });
-    await sleep(FREE_EVERY_MS);
   }
 }

@@ -7,8 +7,8 @@ import { sourceFile } from './source-file.ts';
 import { TidemarkUnderTest } from './tidemark-under-test.ts';
 import type { PostgresDatabase } from '../test/support/postgres.ts';
 
-/** More than the file cache takes for what one round changes of the largest table. */
-const CHANGED_BYTES = 1 << 30;
+/** Of each row of the table: more than the file cache takes for what one round changes of it. */
+const CHANGED_BYTES_EACH_ROW = 180;
 
 export interface PairOptions {
   readonly mode: 'upsert' | 'append';
@@ -21,12 +21,14 @@ export class LoadedPair {
   readonly bare: PostgresDatabase;
   readonly target: PostgresDatabase;
   readonly tidemark: TidemarkUnderTest;
+  readonly #rows: number;
 
-  private constructor(source: PostgresDatabase, bare: PostgresDatabase, target: PostgresDatabase, tidemark: TidemarkUnderTest) {
+  private constructor(source: PostgresDatabase, bare: PostgresDatabase, target: PostgresDatabase, tidemark: TidemarkUnderTest, rows: number) {
     this.source = source;
     this.bare = bare;
     this.target = target;
     this.tidemark = tidemark;
+    this.#rows = rows;
   }
 
   static async make(bench: Bench, rows: number, { mode, pollInterval }: PairOptions): Promise<LoadedPair> {
@@ -37,7 +39,7 @@ export class LoadedPair {
     const target = await newDatabase(destination, 'target');
     const file = sourceFile({ kind: 'postgres', connection: source.connection, stream: `{ table: public.lineitem, target: public.lineitem, cursor: updated_at, mode: ${mode} }`, pollInterval });
     const tidemark = await TidemarkUnderTest.start(file, { ...source.secrets, DESTINATION_URL: target.url });
-    const pair = new LoadedPair(source, bare, target, tidemark);
+    const pair = new LoadedPair(source, bare, target, tidemark, rows);
     await pair.pipeRows('', `COPY lineitem (${COLUMN_NAMES}) FROM STDIN (FORMAT binary)`);
     await bare.query(`ALTER TABLE lineitem ADD PRIMARY KEY (${KEY})`);
     await tidemark.measure('sync', '--all');
@@ -79,7 +81,7 @@ export class LoadedPair {
   async settle(): Promise<void> {
     await this.source.query('CHECKPOINT');
     await this.target.query('CHECKPOINT');
-    await freeMemory(CHANGED_BYTES);
+    await freeMemory(this.#rows * CHANGED_BYTES_EACH_ROW);
   }
 
   async close(): Promise<void> {
