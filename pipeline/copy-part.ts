@@ -7,7 +7,7 @@ import { findLedger, writeLedger } from '../destinations/postgres/ledger.ts';
 import { copyInSql, prepareStage } from '../destinations/postgres/stage.ts';
 import { copyRows, keepError, type Copied } from './copy-rows.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import type { Part } from '../schemas/position.ts';
+import type { Part, Position } from '../schemas/position.ts';
 import { loadKeys, loadPlan, withSource, type Engine, type OnProgress, type OpenedSource } from './engine.ts';
 import { requireReached } from './fallback-reach.ts';
 import { stageOf } from './extract.ts';
@@ -37,6 +37,8 @@ interface PartAttempt {
   readonly building: Building;
   readonly part: number;
   readonly bounds: Part;
+  /** Of the build: a replica that has not reached it is not read. */
+  readonly position: Position;
   /** As of its last read: each draws an id of its own. */
   open: OpenBatch;
   readonly step: BatchStep;
@@ -60,7 +62,8 @@ export async function copyPart(engine: Engine, step: BatchStep, part: number, si
     sealed: await readPart(session, part),
   }));
   const keys = await loadKeys(engine, plan);
-  const attempt: PartAttempt = { engine, plan, keys, building, part, bounds: positionSeal(plan.masks ?? NO_MASKS, plan, keys).openPart(sealed), open, step, signal, onProgress };
+  const seal = positionSeal(plan.masks ?? NO_MASKS, plan, keys);
+  const attempt: PartAttempt = { engine, plan, keys, building, part, bounds: seal.openPart(sealed), position: seal.openPosition(building.position), open, step, signal, onProgress };
   let way: Way = open.lenient ? 'lenient' : wantsStage(plan) ? 'staged' : 'direct';
   for (;;) {
     try {
@@ -92,8 +95,7 @@ type Way = 'direct' | 'staged' | 'lenient';
 async function copyOneWay(attempt: PartAttempt, way: Way): Promise<CopiedPart> {
   const { engine, plan, step, signal } = attempt;
   const copy = async (source: OpenedSource): Promise<CopiedPart> => {
-    const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
-    await requireReached(source, plan.read, seal.openPosition(attempt.building.position));
+    await requireReached(source, plan.read, attempt.position);
     const openRead = async () => keepError(await source.readPart(plan.read, attempt.bounds, way === 'lenient' ? 'copy-text' : plan.format, way === 'direct' ? 'fail' : 'mark'));
     const { open, read: rows } = await readInOrder(engine.destination, step, attempt.open, signal, openRead);
     attempt.open = open;

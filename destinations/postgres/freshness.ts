@@ -40,7 +40,7 @@ export interface WatchedStream {
 
 const epoch = (time: string): string => `extract(epoch from ${time})::float8`;
 
-/** Streams that have an objective, or are noted as missing one. */
+/** Streams that have an objective, or are noted as missing one; in one order, so that two watches that note what they miss do not wait for each other. */
 export async function listWatched(session: Session): Promise<{ readonly now: number; readonly streams: readonly WatchedStream[] }> {
   const { rows: clock } = await session.query<{ now: number }>(`select ${epoch('clock_timestamp()')} as now`);
   const { rows: streams } = await session.query<WatchedStream>(
