@@ -36,8 +36,8 @@ export function createPollSyncActivities(deps: StreamActivityDeps) {
       const extracted = await steps.extractBatch({ ...stream, step, generation: prepared.generation });
       const batch = { batch: extracted.batch, part: null };
       if (extracted.needsTransform) await steps.transformBatch(batch);
-      const { paused } = await steps.loadBatch({ ...stream, ...batch });
-      if (extracted.more || paused) return false;
+      const { paused } = extracted.loaded === undefined ? await steps.loadBatch({ ...stream, ...batch }) : extracted;
+      if (extracted.more || paused === true) return false;
       await steps.endStream({ ...stream, status: 'completed', error: null, notes: prepared.notes });
       return true;
     } catch (error) {

@@ -47,11 +47,12 @@ export function createStreamActivities(deps: StreamActivityDeps) {
       });
     },
 
-    /** Reads the next range into the stage. */
-    async extractBatch(step: BatchStep): Promise<Extracted & Attempted> {
+    /** Reads the next range into the stage, or what is new straight into the target; then it says whether somebody has paused the stream meanwhile. */
+    async extractBatch(step: BatchStep): Promise<Extracted & { readonly paused?: boolean } & Attempted> {
       return asCountedActivity(async (signal, onProgress) => {
         await requireOpenWindow(engine, step);
-        return extractBatch(engine, step, signal, onProgress);
+        const extracted = await extractBatch(engine, step, signal, onProgress);
+        return extracted.loaded === undefined ? extracted : { ...extracted, paused: await isStreamPaused(engine, step) };
       });
     },
 
@@ -64,8 +65,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     async loadBatch(step: TransformStep & StreamRef): Promise<Counts & { readonly paused: boolean } & Attempted> {
       return asCountedActivity(async () => {
         const counts = await loadBatch(engine, step);
-        const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
-        return { ...counts, paused };
+        return { ...counts, paused: await isStreamPaused(engine, step) };
       });
     },
 
@@ -74,8 +74,7 @@ export function createStreamActivities(deps: StreamActivityDeps) {
       return asCountedActivity(async (signal, onProgress) => {
         await requireOpenWindow(engine, step);
         const copied = await copyPart(engine, step, step.part, signal, onProgress);
-        const paused = await engine.destination.session('looking for a pause', (session) => isPaused(session, step.source, step.stream));
-        return { ...copied, paused };
+        return { ...copied, paused: await isStreamPaused(engine, step) };
       });
     },
 
@@ -113,4 +112,8 @@ export function createStreamActivities(deps: StreamActivityDeps) {
       });
     },
   };
+}
+
+function isStreamPaused(engine: Engine, { source, stream }: Pick<BatchStep, 'source' | 'stream'>): Promise<boolean> {
+  return engine.destination.session('looking for a pause', (session) => isPaused(session, source, stream));
 }

@@ -90,6 +90,11 @@ export interface StreamRead {
 /** Bounds of one batch. What commits together is bounded by rows (bytes and seconds stop a running read where the connector can). */
 export interface BatchLimits {
   readonly rowsMax: number;
+  /**
+   * The batch may end after about so many rows, if the next one can be read beside it: {@link IncrementalRead.short}. A connector that finds no such end cheaply
+   * pays no heed to it.
+   */
+  readonly rowsWanted?: number;
 }
 
 /** Bounds of one part of a full build. */
@@ -138,6 +143,11 @@ export interface IncrementalRead extends RowRead {
   readonly to: Position;
   /** True if the frozen bound of this run lies beyond `to`: another batch follows at once. */
   readonly more: boolean;
+  /**
+   * Its end was chosen for {@link BatchLimits.rowsWanted}, without a count: where more than `rowsMax` rows come the stream fails with `source.batch_overfull`,
+   * and the batch has to be read without that wish. Default: false.
+   */
+  readonly short?: boolean;
   readonly guarantee: Guarantee;
   /** Rows whose cursor lies beyond the source's clock + futureLimit: read, and read again each run. */
   readonly futureRows: number;

@@ -1,21 +1,19 @@
 import type { SourceSession } from '../connectors/connector.ts';
-import { batchTransaction, makeLenient, markStaged, openBatch, readInOrder, reopenBatch, requireOpenRun, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
+import { batchTransaction, makeLenient, markStaged, openBatch, reopenBatch, requireOpenRun, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
 import { destinationError, isDataError } from '../destinations/postgres/errors.ts';
 import { readBuilding } from '../destinations/postgres/generation.ts';
 import { findLedger, readWatermark } from '../destinations/postgres/ledger.ts';
 import { copyInSql, countStage, prepareStage, stageName, type Stage } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
-import type { Position } from '../schemas/position.ts';
-import { appendDirect, isKnownRow, mayAppendDirect } from './append-direct.ts';
-import { copyRows, keepError } from './copy-rows.ts';
+import { NO_COUNTS, type StreamCounts } from '../schemas/run.ts';
+import { appendDirect, mayAppendDirect } from './append-direct.ts';
+import { copyRows } from './copy-rows.ts';
 import { loadKeys, loadPlan, withSource, type Engine, type OnProgress } from './engine.ts';
 import { faultPoint } from './fault-point.ts';
-import type { MaskKeys } from './masks/mask-key.ts';
 import { maskOf } from './masks/masking.ts';
-import { NO_MASKS } from './masks/masked-columns.ts';
-import { positionSeal } from './masks/sealed-position.ts';
+import { openRange, type Attempt, type Base, type OpenRange } from './range-read.ts';
 import { requireSameShape } from './source-shape.ts';
-import { hasChecks, type StreamPlan } from './stream-plan.ts';
+import type { StreamPlan } from './stream-plan.ts';
 
 /** What the workflow learns of an extract: ids and counts. */
 export interface Extracted {
@@ -26,11 +24,8 @@ export interface Extracted {
   readonly more: boolean;
   /** The rows must be looked at before they are loaded. */
   readonly needsTransform: boolean;
-}
-
-interface Base {
-  readonly position: Position | null;
-  readonly version: number;
+  /** Of rows that are in the target already: nothing is left to load. Absent too where an earlier attempt put them there. */
+  readonly loaded?: Omit<StreamCounts, 'bytes'>;
 }
 
 /**
@@ -51,56 +46,36 @@ export async function extractBatch(engine: Engine, step: BatchStep, signal: Abor
     const attempt: Attempt = { engine, plan, keys, step, open, base, signal, onProgress };
     try {
       if (!open.lenient && (await mayAppendDirect(engine, plan, step))) {
-        return await stageRange(attempt, source, false, true).catch((error: unknown) => {
-          if (!isKnownRow(error)) throw error;
-          return stageRange(attempt, source, false);
-        });
+        const appended = await append(attempt, source);
+        if (appended !== null) return appended;
       }
-      return await stageRange(attempt, source, open.lenient);
+      return await stageRange(attempt, source, await openRange(attempt, source, open.lenient), open.lenient);
     } catch (error) {
       if (open.lenient || !isDataError(error)) throw destinationError(error, 'staging a batch');
     }
     await engine.destination.session('marking a batch', (session) => makeLenient(session, attempt.open.batch, open.token));
-    return stageRange(attempt, source, true).catch((error: unknown) => {
+    try {
+      return await stageRange(attempt, source, await openRange(attempt, source, true), true);
+    } catch (error) {
       throw destinationError(error, 'staging a batch');
-    });
+    }
   };
   return withSource(engine, step, signal, read, 'sync');
 }
 
-interface Attempt {
-  readonly engine: Engine;
-  readonly plan: StreamPlan;
-  readonly keys: MaskKeys;
-  readonly step: BatchStep;
-  /** As of its last read: each draws an id of its own. */
-  open: OpenBatch;
-  readonly base: Base;
-  readonly signal: AbortSignal;
-  readonly onProgress: OnProgress;
+/** Null where the range has to be read into a stage after all. */
+async function append(attempt: Attempt, source: SourceSession): Promise<Extracted | null> {
+  const range = await openRange(attempt, source, false, attempt.engine.sideRows);
+  if (range.read.marksRejects) return stageRange(attempt, source, range, false);
+  const appended = await appendDirect(attempt, source, range);
+  if (appended === null) return null;
+  const { batch, batches, read, bytes, more } = appended;
+  return { batch, read, bytes, more, needsTransform: false, loaded: { ...NO_COUNTS, batches, read, written: read } };
 }
 
-async function stageRange(attempt: Attempt, source: SourceSession, lenient: boolean, direct = false): Promise<Extracted> {
-  const { engine, plan, base, signal } = attempt;
-  const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
-  const from = base.position === null ? null : seal.openPosition(base.position);
-  const limits = { rowsMax: Math.min(plan.batchRowsMax ?? Infinity, engine.batchRowsMax) };
-  const { open, read } = await readInOrder(engine.destination, attempt.step, attempt.open, signal, async () => keepError(await source.readFrom(plan.read, from, limits, lenient ? 'copy-text' : plan.format)));
-  attempt.open = open;
-  await faultPoint('P1');
-  const record = {
-    marked: read.marksRejects || lenient || hasChecks(plan),
-    to: seal.sealPosition(read.to),
-    from: base.position?.display ?? null,
-    more: read.more,
-    guarantee: read.guarantee,
-    futureRows: read.futureRows,
-    asOf: read.asOf,
-  };
-  if (direct && !read.marksRejects) {
-    const loaded = await appendDirect({ ...attempt, open, baseVersion: base.version, read, source, record }).finally(() => read.stream.destroy());
-    return extracted(open.batch, loaded, plan, false);
-  }
+/** Copies the range that is open into the stage. */
+async function stageRange(attempt: Attempt, source: SourceSession, { read, record }: OpenRange, lenient: boolean): Promise<Extracted> {
+  const { engine, plan, base, open, signal } = attempt;
   const stage = stageOf(plan, null, lenient);
   const staged = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await prepareStage(session, stage, open.batch);

@@ -71,6 +71,7 @@ export const ERROR_CODES = {
   'source.statement_timeout': { retry: 'transient', exit: 1 },
   'source.read_interrupted': { retry: 'transient', exit: 1 },
   'source.row_refused': { retry: 'transient', exit: 1 },
+  'source.batch_overfull': { retry: 'transient', exit: 1 },
   'source.query_failed': permanent(),
 
   'target.unreachable': { retry: 'unreachable', exit: 3 },

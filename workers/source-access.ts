@@ -34,6 +34,8 @@ interface Access {
 export interface SessionUser {
   readonly source: string;
   readonly stream?: string | undefined;
+  /** Not where it would have to wait, nor where others do: then `source.sessions_busy`. */
+  readonly spare?: boolean;
 }
 
 interface Pass {
@@ -43,11 +45,11 @@ interface Pass {
 }
 
 /** Opens a session on a source of the catalog; its end frees its place among `sessions_max`. See {@link Engine.openSource}. */
-export async function openGuarded(deps: SourceAccessDeps, { source, stream }: SessionUser, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
+export async function openGuarded(deps: SourceAccessDeps, { source, stream, spare = false }: SessionUser, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
   const access = limitedTo(await readAccess(deps.destination, source), stream);
   const names = connectionsFor(access, use);
   if (names.every((name) => isShut(access, name))) throw breakerOpen(access.settings, access.breakers, use);
-  const lease = await takePlace(deps.leases, access.settings, stream, signal);
+  const lease = await takePlace(deps.leases, access.settings, { source, stream, spare }, signal);
   try {
     const opened = await openFirst(deps, access, names, AbortSignal.any([signal, lease.lost]), use);
     return releasing(opened, lease, signal);
@@ -64,12 +66,12 @@ function limitedTo(access: Access, stream: string | undefined): Access {
 }
 
 /** A place among the stream's own sessions first, where it may have fewer than its source: who waits for one holds none of the source's. */
-async function takePlace(leases: SessionLeases, settings: SourceSettings, stream: string | undefined, signal: AbortSignal): Promise<SessionLease> {
+async function takePlace(leases: SessionLeases, settings: SourceSettings, { stream, spare = false }: SessionUser, signal: AbortSignal): Promise<SessionLease> {
   const own = settings.streams.find((each) => each.name === stream);
-  if (own === undefined || own.sessionsMax >= settings.sessionsMax) return leases.acquire(settings.id, settings.sessionsMax, signal);
-  const ofStream = await leases.acquire(`stream ${own.name} of ${settings.id}`, own.sessionsMax, signal);
+  if (own === undefined || own.sessionsMax >= settings.sessionsMax) return leases.acquire(settings.id, settings.sessionsMax, signal, { spare });
+  const ofStream = await leases.acquire(`stream ${own.name} of ${settings.id}`, own.sessionsMax, signal, { spare });
   try {
-    const ofSource = await leases.acquire(settings.id, settings.sessionsMax, signal);
+    const ofSource = await leases.acquire(settings.id, settings.sessionsMax, signal, { spare });
     return { lost: AbortSignal.any([ofStream.lost, ofSource.lost]), release: async () => void (await Promise.all([ofSource.release(), ofStream.release()])) };
   } catch (error) {
     await ofStream.release();

@@ -138,6 +138,10 @@ class StreamSync {
     const extracted = await this.#batch.extractBatch.executeWithOptions({ ...this.#options(BATCH), summary: `extract ${step.step}` }, [step]);
     this.#spend(extracted);
     if ((await keyed) === false) return { more: false, paused: false };
+    if (extracted.loaded !== undefined) {
+      this.#add({ ...extracted.loaded, bytes: extracted.bytes });
+      return { more: extracted.more, paused: extracted.paused === true };
+    }
     const loaded = await this.#transformAndLoad(extracted.batch, extracted.read, extracted.needsTransform, null);
     this.#add({ ...NO_COUNTS, ...loaded, batches: 1, bytes: extracted.bytes });
     return { more: extracted.more, paused: loaded.paused };

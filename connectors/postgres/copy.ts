@@ -1,6 +1,7 @@
 /** COPY out of the server as a pull-driven stream of bytes: no row is seen. */
 import { Readable } from 'node:stream';
 import type { RowFormat, RowRead } from '../connector.ts';
+import { TidemarkError } from '../../schemas/errors.ts';
 import { cancelled, type PostgresClient, type Silence } from './client.ts';
 import { CopyOutQuery } from './copy-messages.ts';
 
@@ -13,6 +14,7 @@ class CopyRead extends Readable {
   readonly #client: PostgresClient;
   readonly #query: CopyOutQuery;
   readonly #where: string;
+  readonly #rowsMax: number;
   readonly #released: Promise<void>;
   #rows = 0;
   /** The server has said its last word: nothing is left to cancel or to drain. */
@@ -21,11 +23,12 @@ class CopyRead extends Readable {
   #silence: Silence | undefined;
   readonly #onAbort = (): void => void this.destroy(cancelled());
 
-  constructor(client: PostgresClient, query: CopyOutQuery, where: string) {
+  constructor(client: PostgresClient, query: CopyOutQuery, where: string, rowsMax: number) {
     super({ highWaterMark: HIGH_WATER_MARK_BYTES });
     this.#client = client;
     this.#query = query;
     this.#where = where;
+    this.#rowsMax = rowsMax;
     query.on('data', (chunk: Buffer) => {
       this.#silence?.refresh();
       if (this.destroyed || this.push(chunk)) return;
@@ -80,6 +83,7 @@ class CopyRead extends Readable {
     try {
       await this.#client.inTime(this.#client.driver.query('COMMIT'));
       this.#rows = this.#query.rowCount;
+      if (this.#rows > this.#rowsMax) throw overfull(this.#where, this.#rowsMax);
       if (!this.destroyed) this.push(null);
     } catch (error) {
       this.destroy(this.#client.explain(error, this.#where));
@@ -100,10 +104,17 @@ export interface CopyOut {
   readonly released: Promise<void>;
 }
 
-/** Sends `COPY (select) TO STDOUT` in the session's open transaction, which ends with the stream. */
-export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string): CopyOut {
-  const text = `COPY (${select}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
+function overfull(where: string, rowsMax: number): TidemarkError {
+  return new TidemarkError('source.batch_overfull', `${where}: more than ${rowsMax} rows lie in a range that was not counted.`, { hint: 'The range is counted and read again.' });
+}
+
+/**
+ * Sends `COPY (select) TO STDOUT` in the session's open transaction, which ends with the stream. Where the select has more than `rowsMax` rows the stream
+ * fails at the first that is too many.
+ */
+export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string, { rowsMax }: { readonly rowsMax?: number } = {}): CopyOut {
+  const text = `COPY (${select}${rowsMax === undefined ? '' : ` LIMIT ${rowsMax + 1}`}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
   const query = client.driver.query(new CopyOutQuery(text, client.reads));
-  const stream = new CopyRead(client, query, where);
+  const stream = new CopyRead(client, query, where, rowsMax ?? Infinity);
   return { read: { format, marksRejects: false, stream, rowsRead: () => stream.rows, keepFrames: (tap) => query.keepFrames(tap) }, released: stream.released };
 }

@@ -16,7 +16,8 @@ import { TidemarkError } from '../../schemas/errors.ts';
 import { copyOut } from './copy.ts';
 import type { PostgresClient } from './client.ts';
 import { type Mark, parsePosition, type Run, toPosition } from './position.ts';
-import { compare, findEnd, inRange, newRows, pagingColumns, type RangeSpec } from './range.ts';
+import { findNearEnd } from './near-end.ts';
+import { compare, findEnd, inRange, newRows, pagingColumns, type RangeSpec, type Tuple } from './range.ts';
 import { grows, loadRelation, type OrderedColumn, type Relation } from './relation.ts';
 import { type RunStart, startOf } from './run-start.ts';
 import { type Before, type Bounds, laterOf, outsideOrder, readBefore, readBounds, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
@@ -37,7 +38,7 @@ interface Reading {
   readonly stream: StreamRead;
   readonly relation: Relation;
   readonly order: OrderedColumn;
-  readonly rowsMax: number;
+  readonly limits: BatchLimits;
   readonly format: RowFormat;
 }
 
@@ -46,7 +47,7 @@ export async function openBatch(client: PostgresClient, stream: StreamRead, posi
   const relation = await loadRelation(client, stream);
   const { order } = relation;
   if (order === null) throw new TidemarkError('source.cursor_missing', `${relation.where}: an incremental read needs a cursor.`);
-  const reading: Reading = { client, stream, relation, order, rowsMax: limits.rowsMax, format };
+  const reading: Reading = { client, stream, relation, order, limits, format };
   const state = position === null ? null : parsePosition(position, relation, relation.where);
   try {
     return await (state?.run ? continueRun(reading, state.mark, state.run) : startRun(reading, state?.mark ?? null));
@@ -66,7 +67,7 @@ async function startRun(reading: Reading, base: Mark | null): Promise<OpenBatch>
   const made = makeMark(base, stream, relation, before, snapshot, { ...bounds, top: seen }, from);
   const mark = { ...made, scanned: { ...made.scanned, runs: await pastRuns(reading, base, from) } };
   const spec: RangeSpec = { ...from, after: null, upper: bounds.top };
-  const end = await findEnd(client, relation, order, spec, reading.rowsMax);
+  const { end, short } = await chooseEnd(reading, spec, base?.top ?? null);
   const run: Run | null =
     end === null || bounds.top === null
       ? null
@@ -77,7 +78,7 @@ async function startRun(reading: Reading, base: Mark | null): Promise<OpenBatch>
   const which = from.anywhere !== null
     ? `${from.anywhere} AND (${end === null ? 'true' : `${compare(columns, '<=', end)}${outside}`})`
     : `${newRows(from.since, from.fresh)} AND ((${inRange(order, columns, spec, end)})${outside})`;
-  return openRows(reading, which, { mark, run, hidden: before.hidden, futureRows: bounds.futureRows, asOf: snapshot.asOf });
+  return openRows(reading, which, { mark, run, short, hidden: before.hidden, futureRows: bounds.futureRows, asOf: snapshot.asOf });
 }
 
 async function continueRun(reading: Reading, mark: Mark, run: Run): Promise<OpenBatch> {
@@ -85,25 +86,33 @@ async function continueRun(reading: Reading, mark: Mark, run: Run): Promise<Open
   const snapshot = await beginSnapshot(client, relation.where);
   const trust = trustMark(mark, snapshot, relation.where);
   const spec: RangeSpec = { since: run.since === null || trust.since === null ? null : BigInt(run.since), fresh: run.fresh, low: null, after: run.at, upper: run.upper };
-  const end = await findEnd(client, relation, order, spec, reading.rowsMax);
+  const { end, short } = await chooseEnd(reading, spec, run.at[0] ?? null);
   const which = `${newRows(spec.since, spec.fresh)} AND ${inRange(order, pagingColumns(relation, order), spec, end)}`;
-  return openRows(reading, which, { mark, run: end === null ? null : { ...run, at: [...end], shown: await laterOf(client, relation, order, run.shown, end[0] ?? '') }, hidden: run.hidden, futureRows: 0, asOf: snapshot.asOf });
+  return openRows(reading, which, { mark, run: end === null ? null : { ...run, at: [...end], shown: await laterOf(client, relation, order, run.shown, end[0] ?? '') }, short, hidden: run.hidden, futureRows: 0, asOf: snapshot.asOf });
+}
+
+/** Of a batch whose lower bound is known; rows up to `floor` were read before. */
+async function chooseEnd({ client, relation, order, limits }: Reading, spec: RangeSpec, floor: string | null): Promise<{ readonly end: Tuple | null; readonly short: boolean }> {
+  const near = await findNearEnd(client, relation, order, spec, floor, limits);
+  return near === null ? { end: await findEnd(client, relation, order, spec, limits.rowsMax), short: false } : { ...near, short: true };
 }
 
 interface BatchFacts {
   readonly mark: Mark;
   readonly run: Run | null;
+  readonly short: boolean;
   readonly hidden: boolean;
   readonly futureRows: number;
   readonly asOf: string;
 }
 
 function openRows(reading: Reading, which: string, facts: BatchFacts): OpenBatch {
-  const { client, stream, relation } = reading;
-  const out = copyOut(client, `SELECT ${relation.select} FROM ${relation.from} WHERE ${which}`, usableFormat(relation, reading.format), relation.where);
-  const { mark, run, futureRows, asOf } = facts;
+  const { client, stream, relation, limits } = reading;
+  const { mark, run, short, futureRows, asOf } = facts;
+  const bound = short ? { rowsMax: limits.rowsMax } : {};
+  const out = copyOut(client, `SELECT ${relation.select} FROM ${relation.from} WHERE ${which}`, usableFormat(relation, reading.format), relation.where, bound);
   const guarantee = guaranteeOf(relation, stream, facts.hidden);
-  return { read: { ...out.read, to: toPosition(relation, { mark, run }), more: run !== null, guarantee, futureRows, asOf }, released: out.released };
+  return { read: { ...out.read, to: toPosition(relation, { mark, run }), more: run !== null, short, guarantee, futureRows, asOf }, released: out.released };
 }
 
 /** Opens the transaction whose snapshot bounds and rows share. */

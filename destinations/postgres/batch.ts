@@ -200,10 +200,29 @@ export function fenced(batch: number): TidemarkError {
   return new TidemarkError('batch.fenced', `A later attempt has taken batch ${batch}; this one commits nothing.`);
 }
 
-/** Ends first and takes the token after, since the earlier attempt's transaction may hold the batch's row. */
-async function endEarlierAttempt(session: Session, step: BatchStep): Promise<void> {
-  const { rows } = await session.query<{ batch: string }>('select batch from tidemark.batch where source = $1 and stream = $2 and run_id = $3 and step = $4', [step.source, step.stream, step.runId, step.step]);
-  if (rows[0]) await endAttemptsOn(session, Number(rows[0].batch));
+/** What begins the name of a batch that is copied beside the one of a step. */
+const BESIDE = '+';
+
+/** Name of the `n`th batch that is copied beside that of `step`. */
+export function sideStep(step: string, n: number): string {
+  return `${step}${BESIDE}${n}`;
+}
+
+/** Removes what was opened beside the batch of `step` and did not commit. */
+export async function forgetSideBatches(session: Session, { source, stream, runId, step }: BatchStep): Promise<void> {
+  await session.query("delete from tidemark.batch where source = $1 and stream = $2 and run_id = $3 and starts_with(step, $4) and state <> 'loaded'", [source, stream, runId, `${step}${BESIDE}`]);
+}
+
+/**
+ * Ends first and takes the token after, since the earlier attempt's transaction may hold the batch's row. Whoever begins a step is the only one that works
+ * on the stream in its run: what an earlier attempt copies beside it ends with it.
+ */
+async function endEarlierAttempt(session: Session, { source, stream, runId, step }: BatchStep): Promise<void> {
+  const { rows } = await session.query<{ batch: string }>(
+    'select batch from tidemark.batch where source = $1 and stream = $2 and run_id = $3 and (step = $4 or ($5 and backend is not null and strpos(step, $6) > 0))',
+    [source, stream, runId, step, !step.includes(BESIDE), BESIDE],
+  );
+  for (const { batch } of rows) await endAttemptsOn(session, Number(batch));
 }
 
 async function endAttemptsOn(session: Session, batch: number): Promise<void> {

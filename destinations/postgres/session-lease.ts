@@ -50,11 +50,14 @@ export class SessionLeases {
     this.#destination = destination;
   }
 
-  /** Waits, bounded, for one of `max` slots of the source. Throws `source.sessions_busy`, and the signal's reason when it aborts. */
-  async acquire(source: string, max: number, signal: AbortSignal): Promise<SessionLease> {
+  /**
+   * Waits, bounded, for one of `max` slots of the source; a spare one is not waited for, and not taken where others wait. Throws `source.sessions_busy`, and the
+   * signal's reason when it aborts.
+   */
+  async acquire(source: string, max: number, signal: AbortSignal, { spare = false }: { readonly spare?: boolean } = {}): Promise<SessionLease> {
     const keeper = await this.#enter();
     try {
-      const slot = (await this.#trySlots(keeper, source, max)) ?? (await this.#wait(keeper, source, max, signal));
+      const slot = spare ? await this.#trySpare(keeper, source, max) : ((await this.#trySlots(keeper, source, max)) ?? (await this.#wait(keeper, source, max, signal)));
       return this.#lease(keeper, source, slot);
     } catch (error) {
       this.#leave(keeper);
@@ -99,6 +102,12 @@ export class SessionLeases {
     return null;
   }
 
+  async #trySpare(keeper: Keeper, source: string, max: number): Promise<number> {
+    const slot = (await isWaitedFor(keeper, source)) ? null : await this.#trySlots(keeper, source, max);
+    if (slot === null) throw sessionsBusy(source, max);
+    return slot;
+  }
+
   async #wait(keeper: Keeper, source: string, max: number, signal: AbortSignal): Promise<number> {
     await ask(keeper, 'pg_try_advisory_lock_shared', WAITING_CLASS, keyOf(source));
     try {
@@ -112,9 +121,7 @@ export class SessionLeases {
     } finally {
       await ask(keeper, 'pg_advisory_unlock_shared', WAITING_CLASS, keyOf(source)).catch(() => undefined);
     }
-    throw new TidemarkError('source.sessions_busy', `All ${max} sessions that ${source} may have are in use.`, {
-      hint: 'It is tried again. Raise sessions_max if the source can take more, or let its syncs start at different times.',
-    });
+    throw sessionsBusy(source, max);
   }
 
   #lease(keeper: Keeper, source: string, slot: number): SessionLease {
@@ -138,11 +145,19 @@ function takenOf(keeper: Keeper, source: string): Set<number> {
   return taken;
 }
 
+function sessionsBusy(source: string, max: number): TidemarkError {
+  return new TidemarkError('source.sessions_busy', `All ${max} sessions that ${source} may have are in use.`, {
+    hint: 'It is tried again. Raise sessions_max if the source can take more, or let its syncs start at different times.',
+  });
+}
+
+/** Advisory locks of two halves in this database, of the class of those that wait. */
+const WAITS = "locktype = 'advisory' and objsubid = 2 and classid = $1 and database = (select oid from pg_database where datname = current_database())";
+
 /** Of the sources, those for which somebody waits at this moment. */
 export async function listWaiting(session: Session, sources: readonly string[]): Promise<ReadonlySet<string>> {
   const { rows } = await session.query<{ key: string }>(
-    `select distinct objid::bigint::text as key from pg_locks
-     where locktype = 'advisory' and objsubid = 2 and classid = $1 and database = (select oid from pg_database where datname = current_database())`,
+    `select distinct objid::bigint::text as key from pg_locks where ${WAITS}`,
     [WAITING_CLASS],
   );
   const keys = new Set(rows.map(({ key }) => BigInt.asIntN(32, BigInt(key))));
@@ -154,10 +169,19 @@ function keyOf(source: string): number {
   return createHash('sha256').update(`tidemark session ${source}`).digest().readInt32BE();
 }
 
-/** A lock's function answers at once. Where it can't, the session is of no use any more. */
-async function ask(keeper: Keeper, lock: string, first: number, second: number): Promise<boolean> {
+/** True where anybody waits for a slot of the source, in whatever process. */
+function isWaitedFor(keeper: Keeper, source: string): Promise<boolean> {
+  return tell(keeper, `select exists (select from pg_locks where ${WAITS} and objid = ($2::bigint & 4294967295)::oid) as done`, WAITING_CLASS, keyOf(source));
+}
+
+function ask(keeper: Keeper, lock: string, first: number, second: number): Promise<boolean> {
+  return tell(keeper, `select ${lock}($1, $2) as done`, first, second);
+}
+
+/** The keeper's session answers at once. Where it can't, it is of no use any more. */
+async function tell(keeper: Keeper, question: string, first: number, second: number): Promise<boolean> {
   try {
-    const { rows } = await keeper.query(`select ${lock}($1, $2) as done`, [first, second]);
+    const { rows } = await keeper.query(question, [first, second]);
     return rows[0]!.done;
   } catch (error) {
     keeper.end(error instanceof Error ? error : new Error(String(error)));

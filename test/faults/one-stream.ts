@@ -46,6 +46,8 @@ export interface StreamOptions {
   readonly keyless?: boolean;
   /** Default: upsert. */
   readonly mode?: 'append';
+  /** Rows of a batch that another is copied beside. Default: the worker's own, far more than a test has. */
+  readonly sideRows?: number;
   readonly target?: PostgresDatabase;
   /** A MariaDB of the test's own, where the rows of single batches are counted: a read begins where a transaction that was open on its server did. */
   readonly mariadb?: MariadbServer;
@@ -82,7 +84,8 @@ export class OneStream {
     onFileEnd(() => destination.close());
     await destination.ready();
     await apply(destination, options, source);
-    const stream = new OneStream(options, source, target, createEngine(destination, () => source.secrets));
+    const engine = createEngine(destination, () => source.secrets);
+    const stream = new OneStream(options, source, target, options.sideRows === undefined ? engine : { ...engine, sideRows: options.sideRows });
     await stream.insert(1, ROWS);
     return stream;
   }

@@ -57,6 +57,15 @@ describeTimeSkipping('syncStream', () => {
     expect(activities.names).toEqual(['prepareStream', 'extractBatch', 'loadBatch', 'endStream']);
   });
 
+  test('batches that are in the target already are not loaded, and a pause between them is heeded', async () => {
+    const loaded = { batches: 2, read: 10, written: 10, unchanged: 0, rejected: 0, superseded: 0, deleted: 0 };
+    const direct = (more: boolean, paused: boolean) => ({ ...batch(1, more), needsTransform: false, loaded, paused });
+    const activities = new RecordedActivities({ extractBatch: first(1, () => direct(true, false), () => direct(true, true)) });
+    const outcome = await run(activities);
+    expect(activities.names).toEqual(['prepareStream', 'extractBatch', 'extractBatch', 'endStream']);
+    expect(outcome).toMatchObject({ status: 'paused', counts: { batches: 4, read: 20, written: 20, bytes: 200 } });
+  });
+
   test('a first load copies all parts, then builds the key, catches up and swaps', async () => {
     const activities = new RecordedActivities({
       prepareStream: async () => ({ action: 'build', generation: 7, parts: [11, 12, 13], catchUp: true, notes: ['a note'] }),
