@@ -8,6 +8,7 @@
 import type { SourceSession } from '../connectors/connector.ts';
 import { batchTransaction, forgetSideBatches, markLoaded, openBatch, requireOpenRun, sideStep, type BatchStep, type Staged } from '../destinations/postgres/batch.ts';
 import { takesNewRows } from '../destinations/postgres/direct.ts';
+import { isDeadlock, isKnownRow } from '../destinations/postgres/errors.ts';
 import { advanceWatermark, writeLedger } from '../destinations/postgres/ledger.ts';
 import { copyInSql } from '../destinations/postgres/stage.ts';
 import { TidemarkError } from '../schemas/errors.ts';
@@ -42,8 +43,7 @@ export async function mayAppendDirect(engine: Engine, plan: StreamPlan, step: Ba
  */
 export async function appendDirect(attempt: Attempt, source: SourceSession, range: OpenRange): Promise<Appended | null> {
   const line = new AppendLine(attempt, range);
-  const beside = withSpareSource(attempt.engine, attempt.step, attempt.signal);
-  await Promise.all([line.copyAll(source), line.copyBeside(beside)]);
+  await Promise.all([line.copyAll(source), line.copyBeside()]);
   attempt.signal.throwIfAborted();
   return line.result();
 }
@@ -58,11 +58,10 @@ type Progress = Parameters<OnProgress>[0];
 
 class AppendLine {
   readonly #attempt: Attempt;
-  /** Opened, and nobody copies it yet. */
-  #first: Link | null;
+  readonly #first: Link;
+  /** The one that was opened last: the next begins where it ends. */
+  #last: Link;
   #opened = 1;
-  #base: Base;
-  #last: Turn;
   #goesOn: boolean;
   #opening: Promise<unknown> = Promise.resolve();
   /** Of the first batch. */
@@ -72,23 +71,23 @@ class AppendLine {
 
   constructor(attempt: Attempt, range: OpenRange) {
     this.#attempt = attempt;
-    this.#last = new Turn(attempt.open.batch, null);
-    this.#first = { attempt: { ...attempt, onProgress: this.#partOf(0) }, range, turn: this.#last };
-    this.#base = { position: range.record.to, version: attempt.base.version + 1 };
+    this.#first = { attempt: { ...attempt, onProgress: this.#partOf(0) }, range, turn: new Turn(attempt.open.batch, null) };
+    this.#last = this.#first;
     this.#goesOn = this.#maySplit(range);
   }
 
   async copyAll(source: SourceSession): Promise<void> {
-    for (let link = await this.#next(source); link !== null; link = await this.#next(source)) await this.#copy(link, source);
+    for (let link: Link | null = this.#first; link !== null; link = await this.#next(source)) await this.#copy(link, source);
   }
 
   /** One batch on each session, which is given back after it, while there are sessions to spare. */
-  async copyBeside(beside: (work: (source: SourceSession) => Promise<void>) => Promise<boolean>): Promise<void> {
+  async copyBeside(): Promise<void> {
+    const { engine, step, signal } = this.#attempt;
     const one = async (source: SourceSession): Promise<void> => {
       const link = await this.#next(source);
       if (link !== null) await this.#copy(link, source);
     };
-    while (this.#goesOn && (await beside(one)));
+    while (this.#goesOn && (await withSpareSource(engine, step, signal, one)));
   }
 
   async result(): Promise<Appended | null> {
@@ -114,19 +113,17 @@ class AppendLine {
   }
 
   async #open(source: SourceSession): Promise<Link | null> {
-    const first = this.#first;
-    this.#first = null;
-    if (first !== null) return first;
     if (!this.#goesOn) return null;
     const { engine, step: main } = this.#attempt;
+    const before = this.#last;
+    const base: Base = { position: before.range.record.to, version: before.attempt.base.version + 1 };
     const step = { ...main, step: sideStep(main.step, this.#opened) };
     const onProgress = this.#partOf(this.#opened++);
-    const attempt = { ...this.#attempt, step, open: await openBatch(engine.destination, step), base: this.#base, onProgress };
+    const attempt = { ...this.#attempt, step, open: await openBatch(engine.destination, step), base, onProgress };
     const range = await openRange(attempt, source, false, engine.sideRows);
-    this.#base = { position: range.record.to, version: this.#base.version + 1 };
     this.#goesOn &&= this.#maySplit(range);
-    this.#last = new Turn(attempt.open.batch, this.#last);
-    return { attempt, range, turn: this.#last };
+    this.#last = { attempt, range, turn: new Turn(attempt.open.batch, before.turn) };
+    return this.#last;
   }
 
   /** All batches of a step together are bounded as one is. */
@@ -134,7 +131,8 @@ class AppendLine {
     return read.short === true && read.more && (this.#opened + 1) * this.#attempt.engine.sideRows <= rowsMaxOf(this.#attempt);
   }
 
-  async #copy({ attempt, range, turn }: Link, source: SourceSession): Promise<void> {
+  async #copy(link: Link, source: SourceSession): Promise<void> {
+    const { attempt, range, turn } = link;
     try {
       const staged = await copyAndCommit(attempt, range, turn, source);
       turn.end(true);
@@ -142,7 +140,7 @@ class AppendLine {
     } catch (error) {
       turn.end(false);
       this.#goesOn = false;
-      if (turn.isFirst) this.#failure = error;
+      if (link === this.#first) this.#failure = error;
     } finally {
       range.read.stream.destroy();
     }
@@ -162,7 +160,8 @@ async function copyAndCommit(attempt: Attempt, { read, record }: OpenRange, turn
   const { engine, plan, keys, step, open, base, signal, onProgress } = attempt;
   const loaded = await batchTransaction(engine.destination, open.batch, open.token, async (session) => {
     await requireOpenRun(session, step.runId, open.batch);
-    await turn.hold(session);
+    // Nobody waits for the last one.
+    if (record.more) await turn.hold(session);
     await session.query("select set_config('tidemark.batch', $1, true)", [String(open.batch)]);
     const names = plan.columns.map((column) => column.name);
     const { rows, bytes, hash } = await copyRows(read, session, copyInSql(plan.target, names, read.format, { marked: false, fresh: false }), signal, onProgress, maskOf(plan, read, keys));
@@ -182,11 +181,7 @@ async function copyAndCommit(attempt: Attempt, { read, record }: OpenRange, turn
   return loaded;
 }
 
-/** SQLSTATEs of a row that the target has already, and of two batches that each waited for the other's row. */
-const KNOWN_ROW: readonly unknown[] = ['23505', '40P01'];
-
-/** A row that the target has already, or more rows than may commit together. */
+/** A row that the target, or a batch beside this one, has already, or more rows than may commit together. */
 function needsStage(error: unknown): boolean {
-  if (error instanceof TidemarkError) return error.code === 'source.batch_overfull';
-  return typeof error === 'object' && error !== null && KNOWN_ROW.includes(Reflect.get(error, 'code'));
+  return isKnownRow(error) || isDeadlock(error) || (error instanceof TidemarkError && error.code === 'source.batch_overfull');
 }

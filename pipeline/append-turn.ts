@@ -18,10 +18,6 @@ export class Turn {
     [this.#batch, this.#before] = [batch, before];
   }
 
-  get isFirst(): boolean {
-    return this.#before === null;
-  }
-
   /** At the beginning of the batch's transaction. */
   async hold(session: Session): Promise<void> {
     await holdTurn(session, this.#batch);

@@ -28,8 +28,8 @@ export interface Engine {
    * With the name of a stream, that stream's own limits hold too.
    */
   openSource(sourceId: string, signal: AbortSignal, use?: SourceUse, stream?: string): Promise<OpenedSource>;
-  /** {@link openSource} for one more session of a stream's sync; null where none is free at this moment, or somebody waits for one. */
-  openSpareSource(sourceId: string, signal: AbortSignal, stream: string): Promise<OpenedSource | null>;
+  /** {@link openSource} for one more session of a stream's sync. Throws `source.sessions_busy` at once where none is free, or somebody waits for one. */
+  openSpareSource(sourceId: string, signal: AbortSignal, stream: string): Promise<OpenedSource>;
   /** The texts of a source's mask keys by name, as the worker's environment and files have them now; undefined for one that is not there. */
   readKeys(sourceId: string): Promise<ReadonlyMap<string, string | undefined>>;
   /** Rows that commit together at most; a stream's own setting may be lower. */
@@ -65,13 +65,11 @@ export async function loadSeal(engine: Engine, plan: StreamPlan): Promise<Positi
  * Runs `work` with one more session on the source and closes it. False where there was none to be had, for whatever reason: nobody is owed a second one.
  * `work` throws nothing.
  */
-export function withSpareSource(engine: Engine, { source, stream }: { readonly source: string; readonly stream: string }, signal: AbortSignal): (work: (source: SourceSession) => Promise<void>) => Promise<boolean> {
-  return async (work) => {
-    const spare = await engine.openSpareSource(source, signal, stream).catch(() => null);
-    if (spare === null) return false;
-    await work(spare).finally(() => spare.close());
-    return true;
-  };
+export async function withSpareSource(engine: Engine, { source, stream }: { readonly source: string; readonly stream: string }, signal: AbortSignal, work: (source: SourceSession) => Promise<void>): Promise<boolean> {
+  const spare = await engine.openSpareSource(source, signal, stream).catch(() => null);
+  if (spare === null) return false;
+  await work(spare).finally(() => spare.close());
+  return true;
 }
 
 /** Runs `work` with a session on the source, for one stream or for several, and closes it whatever happens. */

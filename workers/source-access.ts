@@ -45,11 +45,11 @@ interface Pass {
 }
 
 /** Opens a session on a source of the catalog; its end frees its place among `sessions_max`. See {@link Engine.openSource}. */
-export async function openGuarded(deps: SourceAccessDeps, { source, stream, spare = false }: SessionUser, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
-  const access = limitedTo(await readAccess(deps.destination, source), stream);
+export async function openGuarded(deps: SourceAccessDeps, user: SessionUser, signal: AbortSignal, use: SourceUse): Promise<OpenedSource> {
+  const access = limitedTo(await readAccess(deps.destination, user.source), user.stream);
   const names = connectionsFor(access, use);
   if (names.every((name) => isShut(access, name))) throw breakerOpen(access.settings, access.breakers, use);
-  const lease = await takePlace(deps.leases, access.settings, { source, stream, spare }, signal);
+  const lease = await takePlace(deps.leases, access.settings, user, signal);
   try {
     const opened = await openFirst(deps, access, names, AbortSignal.any([signal, lease.lost]), use);
     return releasing(opened, lease, signal);
@@ -68,10 +68,11 @@ function limitedTo(access: Access, stream: string | undefined): Access {
 /** A place among the stream's own sessions first, where it may have fewer than its source: who waits for one holds none of the source's. */
 async function takePlace(leases: SessionLeases, settings: SourceSettings, { stream, spare = false }: SessionUser, signal: AbortSignal): Promise<SessionLease> {
   const own = settings.streams.find((each) => each.name === stream);
-  if (own === undefined || own.sessionsMax >= settings.sessionsMax) return leases.acquire(settings.id, settings.sessionsMax, signal, { spare });
-  const ofStream = await leases.acquire(`stream ${own.name} of ${settings.id}`, own.sessionsMax, signal, { spare });
+  const take = (name: string, max: number) => leases.acquire(name, max, signal, { spare });
+  if (own === undefined || own.sessionsMax >= settings.sessionsMax) return take(settings.id, settings.sessionsMax);
+  const ofStream = await take(`stream ${own.name} of ${settings.id}`, own.sessionsMax);
   try {
-    const ofSource = await leases.acquire(settings.id, settings.sessionsMax, signal, { spare });
+    const ofSource = await take(settings.id, settings.sessionsMax);
     return { lost: AbortSignal.any([ofStream.lost, ofSource.lost]), release: async () => void (await Promise.all([ofSource.release(), ofStream.release()])) };
   } catch (error) {
     await ofStream.release();

@@ -7,14 +7,13 @@ import type { Destination } from '../destinations/postgres/destination.ts';
 import { SessionLeases } from '../destinations/postgres/session-lease.ts';
 import type { Engine } from '../pipeline/engine.ts';
 import { registerSecret } from '../runtime/secret-masking.ts';
-import { TidemarkError } from '../schemas/errors.ts';
 import type { KeySources, SourceSettings } from '../schemas/settings.ts';
 import { openGuarded } from './source-access.ts';
 
 /** Rows that commit together at most. */
 export const BATCH_ROWS_MAX = 2_000_000;
 /** Rows, about, of a batch that another is copied beside: a second's work, after which whoever waits for its session at the source gets it. */
-export const SIDE_ROWS = 500_000;
+const SIDE_ROWS = 500_000;
 /** Rows of one part of a full build. */
 export const PART_ROWS_MAX = 2_000_000;
 
@@ -27,11 +26,7 @@ export function createEngine(destination: Destination, variables: () => Variable
     batchRowsMax: BATCH_ROWS_MAX,
     sideRows: SIDE_ROWS,
     openSource: (sourceId, signal, use = 'primary only', stream) => openGuarded({ destination, leases, connect }, { source: sourceId, stream }, signal, use),
-    openSpareSource: (sourceId, signal, stream) =>
-      openGuarded({ destination, leases, connect }, { source: sourceId, stream, spare: true }, signal, 'sync').catch((error: unknown) => {
-        if (error instanceof TidemarkError && error.code === 'source.sessions_busy') return null;
-        throw error;
-      }),
+    openSpareSource: (sourceId, signal, stream) => openGuarded({ destination, leases, connect }, { source: sourceId, stream, spare: true }, signal, 'sync'),
     async readKeys(sourceId) {
       const { keys = {} } = await readSettings(destination, sourceId);
       return new Map(await Promise.all(Object.entries(keys).map(async ([name, from]) => [name, await readKey(from, variables())] as const)));

@@ -4,7 +4,7 @@ import { LoadedPair } from '../loaded-pair.ts';
 import { pipe } from '../shell.ts';
 
 const APPENDED_SHARE = 6;
-/** With as many rows of the round before, which lie within the overlap, no more than one batch. */
+/** The case is of a million rows; a sixth of the table is a few more. */
 const APPENDED_MAX = 1_000_000;
 const SHARES = 10;
 /** A sync that finds nothing is over too soon for the kernel's clock ticks: so many are measured together. */

@@ -112,9 +112,9 @@ function overfull(where: string, rowsMax: number): TidemarkError {
  * Sends `COPY (select) TO STDOUT` in the session's open transaction, which ends with the stream. Where the select has more than `rowsMax` rows the stream
  * fails at the first that is too many.
  */
-export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string, { rowsMax }: { readonly rowsMax?: number } = {}): CopyOut {
-  const text = `COPY (${select}${rowsMax === undefined ? '' : ` LIMIT ${rowsMax + 1}`}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
+export function copyOut(client: PostgresClient, select: string, format: RowFormat, where: string, rowsMax = Infinity): CopyOut {
+  const text = `COPY (${select}${rowsMax === Infinity ? '' : ` LIMIT ${rowsMax + 1}`}) TO STDOUT${format === 'copy-binary' ? ' (FORMAT binary)' : ''}`;
   const query = client.driver.query(new CopyOutQuery(text, client.reads));
-  const stream = new CopyRead(client, query, where, rowsMax ?? Infinity);
+  const stream = new CopyRead(client, query, where, rowsMax);
   return { read: { format, marksRejects: false, stream, rowsRead: () => stream.rows, keepFrames: (tap) => query.keepFrames(tap) }, released: stream.released };
 }

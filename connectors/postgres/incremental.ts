@@ -109,8 +109,7 @@ interface BatchFacts {
 function openRows(reading: Reading, which: string, facts: BatchFacts): OpenBatch {
   const { client, stream, relation, limits } = reading;
   const { mark, run, short, futureRows, asOf } = facts;
-  const bound = short ? { rowsMax: limits.rowsMax } : {};
-  const out = copyOut(client, `SELECT ${relation.select} FROM ${relation.from} WHERE ${which}`, usableFormat(relation, reading.format), relation.where, bound);
+  const out = copyOut(client, `SELECT ${relation.select} FROM ${relation.from} WHERE ${which}`, usableFormat(relation, reading.format), relation.where, short ? limits.rowsMax : Infinity);
   const guarantee = guaranteeOf(relation, stream, facts.hidden);
   return { read: { ...out.read, to: toPosition(relation, { mark, run }), more: run !== null, short, guarantee, futureRows, asOf }, released: out.released };
 }

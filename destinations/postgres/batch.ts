@@ -214,8 +214,8 @@ export async function forgetSideBatches(session: Session, { source, stream, runI
 }
 
 /**
- * Ends first and takes the token after, since the earlier attempt's transaction may hold the batch's row. Whoever begins a step is the only one that works
- * on the stream in its run: what an earlier attempt copies beside it ends with it.
+ * Ends first and takes the token after, since the earlier attempt's transaction may hold the batch's row. While batches are copied
+ * side by side no other step of their stream runs: what an earlier attempt still copies beside a step ends with it.
  */
 async function endEarlierAttempt(session: Session, { source, stream, runId, step }: BatchStep): Promise<void> {
   const { rows } = await session.query<{ batch: string }>(

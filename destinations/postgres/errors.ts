@@ -53,6 +53,16 @@ export function isLockTimeout(error: unknown): boolean {
   return serverError(error)?.code === '55P03';
 }
 
+/** True where a row has a key that the table has already. */
+export function isKnownRow(error: unknown): boolean {
+  return serverError(error)?.code === '23505';
+}
+
+/** True where transactions waited for each other, and the server ended this one. */
+export function isDeadlock(error: unknown): boolean {
+  return serverError(error)?.code === '40P01';
+}
+
 /** Turns an error of `pg` into one of ours. Passes ours through. Repeats no text of the server. */
 export function destinationError(error: unknown, doing: string): TidemarkError {
   if (error instanceof TidemarkError) return error;
