@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, WorkerTuner } from '@temporalio/worker';
+import type { ActivitySlotInfo, CustomSlotSupplier, SlotPermit, WorkerOptions } from '@temporalio/worker';
 
 /** Each holds a session at the source and one at the destination; a second one for moments. */
 export const BULK_AT_ONCE_MAX = 8;
@@ -12,10 +12,13 @@ export const BULK_AT_ONCE_MAX = 8;
 const BULK_AT_ONCE_MIN = 2;
 /** Share of its time that the event loop may be busy where another copy is taken. */
 const BUSY_SHARE = 0.8;
-/** How long it is looked at. Longer than a period of the kernel's CPU limit (100 ms), within which a worker may be made to rest. */
-const LOOK_MS = 250;
-/** A worker that is kept busy takes another one after this long, so that no copy waits for the end of a long one. */
-const SHARE_AFTER_MS = 5_000;
+/** How long it is looked at: ten periods of the kernel's CPU limit, within each of which a worker may be made to rest, and longer than the pause between two copies. */
+const LOOK_MS = 1_000;
+/**
+ * A worker that is kept busy takes a third one after this long, so that no copy waits for the end of a long one; each further one after twice the time of the one
+ * before, since what it has begun no other worker can end for it.
+ */
+const SHARE_AFTER_MS = 15_000;
 
 export interface BulkLimits {
   readonly atOnceMin: number;
@@ -68,15 +71,24 @@ export class BulkPlaces implements CustomSlotSupplier<ActivitySlotInfo> {
   }
 
   #isDue(): boolean {
-    return performance.now() - this.#lastTakenAt >= this.#limits.shareAfterMs;
+    return performance.now() - this.#lastTakenAt >= this.#limits.shareAfterMs * 2 ** (this.#taken - this.#limits.atOnceMin);
   }
 }
 
-/** A worker of a bulk queue runs activities only. */
-export function bulkTuner(): WorkerTuner {
-  const limits: BulkLimits = { atOnceMin: BULK_AT_ONCE_MIN, atOnceMax: BULK_AT_ONCE_MAX, lookMs: LOOK_MS, shareAfterMs: SHARE_AFTER_MS, watchLoad: watchEventLoop };
+/**
+ * What a worker of a bulk queue is made with; it runs activities only. It asks the server for one copy at a time: each question keeps a place while it waits, so
+ * with more of them a worker at rest would take as many copies at a blow as it has questions, and its load be looked at too late.
+ */
+export function bulkOptions(places: BulkPlaces): Pick<WorkerOptions, 'tuner' | 'activityTaskPollerBehavior'> {
   const none = { type: 'fixed-size', numSlots: 1 } as const;
-  return { activityTaskSlotSupplier: new BulkPlaces(limits), workflowTaskSlotSupplier: none, localActivityTaskSlotSupplier: none, nexusTaskSlotSupplier: none };
+  return {
+    tuner: { activityTaskSlotSupplier: places, workflowTaskSlotSupplier: none, localActivityTaskSlotSupplier: none, nexusTaskSlotSupplier: none },
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 1 },
+  };
+}
+
+export function bulkPlaces(): BulkPlaces {
+  return new BulkPlaces({ atOnceMin: BULK_AT_ONCE_MIN, atOnceMax: BULK_AT_ONCE_MAX, lookMs: LOOK_MS, shareAfterMs: SHARE_AFTER_MS, watchLoad: watchEventLoop });
 }
 
 /** A process that the kernel makes rest in the middle of its work counts as busy, whatever its share of the machine. */

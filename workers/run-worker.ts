@@ -13,7 +13,7 @@ import { registerUrlSecrets } from '../runtime/secret-masking.ts';
 import { connectionOptions, connectTemporal, dataConverter, type TemporalConnection, type TemporalLocation } from '../runtime/temporal-client.ts';
 import { bulkQueue } from '../schemas/task-queue.ts';
 import { runBackground } from './background.ts';
-import { BULK_AT_ONCE_MAX, bulkTuner } from './bulk-places.ts';
+import { BULK_AT_ONCE_MAX, bulkOptions, bulkPlaces } from './bulk-places.ts';
 import { allQueues, queueOf } from './task-queues.ts';
 import { createEngine, PART_ROWS_MAX, readCapabilities } from './wiring.ts';
 import { workflowBundle } from './workflow-bundle.ts';
@@ -71,7 +71,7 @@ async function serve(settings: WorkerSettings, destination: Destination, client:
     const activities = createActivities(settings, destination, client);
     const workers = await Promise.all([
       ...queues.map((queue) => Worker.create({ ...options(settings), ...LIVE, connection, taskQueue: queue, activities, ...(queue === MAIN_QUEUE && bundle !== null ? { workflowBundle: bundle } : {}) })),
-      ...queues.map((queue) => Worker.create({ ...options(settings), ...bulk(), connection, taskQueue: bulkQueue(queue), activities })),
+      ...queues.map((queue) => Worker.create({ ...options(settings), ...bulkOptions(bulkPlaces()), connection, taskQueue: bulkQueue(queue), activities })),
     ]);
     const running = Promise.all(workers.map((worker) => worker.run()));
     const stop = () => workers.forEach((worker) => worker.getState() === 'RUNNING' && worker.shutdown());
@@ -103,11 +103,6 @@ const LIVE: Partial<WorkerOptions> = {
   maxConcurrentLocalActivityExecutions: WINDOWS_AT_ONCE,
   maxCachedWorkflows: WINDOWS_AT_ONCE,
 };
-
-/** One question to the server at a time: each that waits keeps a place. */
-function bulk(): Partial<WorkerOptions> {
-  return { tuner: bulkTuner(), maxConcurrentActivityTaskPolls: 1 };
-}
 
 function createActivities(settings: WorkerSettings, destination: Destination, client: TemporalConnection): Activities & BackfillActivities & ReconcileActivities {
   const engine = createEngine(destination, settings.variables);
