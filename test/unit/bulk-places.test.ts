@@ -50,6 +50,15 @@ describe('places for bulk copies', () => {
     expect(performance.now() - asked).toBeGreaterThanOrEqual(40);
   });
 
+  test('and each further one after twice the time of the one before', async () => {
+    const places = placesOf(1, { shareAfterMs: 50, atOnceMax: 4 });
+    await Promise.all([ask(places).place, ask(places).place]);
+    await ask(places).place;
+    const asked = performance.now();
+    await ask(places).place;
+    expect(performance.now() - asked).toBeGreaterThanOrEqual(90);
+  });
+
   test('what is asked for no more ends with the reason, and takes no place', async () => {
     const places = placesOf(1);
     await Promise.all([ask(places).place, ask(places).place]);

@@ -5,6 +5,7 @@ import { connectionOptions } from '../../runtime/temporal-client.ts';
 import { BulkPlaces, bulkOptions } from '../../workers/bulk-places.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { waitFor } from '../support/processes.ts';
+import { onFileEnd } from '../support/release.ts';
 import { sharedTemporal } from '../support/temporal.ts';
 
 const LOOK_MS = 5;
@@ -28,6 +29,7 @@ describeWith({ temporal: true }, 'a worker of bulk copies', () => {
   test('that rests keeps the place of its question and of the next, not as many as it has', async () => {
     const { address } = await sharedTemporal();
     const connection = await NativeConnection.connect(connectionOptions(address));
+    onFileEnd(() => connection.close());
     const places = new CountedPlaces();
     const worker = await Worker.create({ ...bulkOptions(places), connection, taskQueue: 'bulk-polls', activities: { copy: async () => undefined } });
     await worker.runUntil(async () => {
@@ -35,6 +37,5 @@ describeWith({ temporal: true }, 'a worker of bulk copies', () => {
       await sleep(20 * AT_ONCE_MAX * LOOK_MS);
       expect(places.given).toBeLessThanOrEqual(2);
     });
-    await connection.close();
   });
 });
