@@ -32,6 +32,16 @@ export interface OpenBatch {
   readonly released: Promise<void>;
 }
 
+/** Null: the batch takes all that is left. */
+interface BatchEnd {
+  /** Its last row in the order of paging. */
+  readonly end: Tuple | null;
+  /** What its rows are compared with: the values of the first columns of paging. */
+  readonly upTo: Tuple | null;
+  /** See {@link findNearEnd}. */
+  readonly short: boolean;
+}
+
 /** What stays the same while one batch is opened. */
 interface Reading {
   readonly client: PostgresClient;
@@ -67,7 +77,7 @@ async function startRun(reading: Reading, base: Mark | null): Promise<OpenBatch>
   const made = makeMark(base, stream, relation, before, snapshot, { ...bounds, top: seen }, from);
   const mark = { ...made, scanned: { ...made.scanned, runs: await pastRuns(reading, base, from) } };
   const spec: RangeSpec = { ...from, after: null, upper: bounds.top };
-  const { end, short } = await chooseEnd(reading, spec, base?.top ?? null);
+  const { end, upTo, short } = await chooseEnd(reading, spec, base?.top ?? null);
   const run: Run | null =
     end === null || bounds.top === null
       ? null
@@ -76,8 +86,8 @@ async function startRun(reading: Reading, base: Mark | null): Promise<OpenBatch>
   const outside = bounds.outsideRows === '0' ? '' : ` OR ${outsideOrder(order, before.fence)}`;
   const columns = pagingColumns(relation, order);
   const which = from.anywhere !== null
-    ? `${from.anywhere} AND (${end === null ? 'true' : `${compare(columns, '<=', end)}${outside}`})`
-    : `${newRows(from.since, from.fresh)} AND ((${inRange(order, columns, spec, end)})${outside})`;
+    ? `${from.anywhere} AND (${upTo === null ? 'true' : `${compare(columns, '<=', upTo)}${outside}`})`
+    : `${newRows(from.since, from.fresh)} AND ((${inRange(order, columns, spec, upTo)})${outside})`;
   return openRows(reading, which, { mark, run, short, hidden: before.hidden, futureRows: bounds.futureRows, asOf: snapshot.asOf });
 }
 
@@ -86,15 +96,18 @@ async function continueRun(reading: Reading, mark: Mark, run: Run): Promise<Open
   const snapshot = await beginSnapshot(client, relation.where);
   const trust = trustMark(mark, snapshot, relation.where);
   const spec: RangeSpec = { since: run.since === null || trust.since === null ? null : BigInt(run.since), fresh: run.fresh, low: null, after: run.at, upper: run.upper };
-  const { end, short } = await chooseEnd(reading, spec, run.at[0] ?? null);
-  const which = `${newRows(spec.since, spec.fresh)} AND ${inRange(order, pagingColumns(relation, order), spec, end)}`;
+  const { end, upTo, short } = await chooseEnd(reading, spec, run.at[0] ?? null);
+  const which = `${newRows(spec.since, spec.fresh)} AND ${inRange(order, pagingColumns(relation, order), spec, upTo)}`;
   return openRows(reading, which, { mark, run: end === null ? null : { ...run, at: [...end], shown: await laterOf(client, relation, order, run.shown, end[0] ?? '') }, short, hidden: run.hidden, futureRows: 0, asOf: snapshot.asOf });
 }
 
 /** Of a batch whose lower bound is known; rows up to `floor` were read before. */
-async function chooseEnd({ client, relation, order, limits }: Reading, spec: RangeSpec, floor: string | null): Promise<{ readonly end: Tuple | null; readonly short: boolean }> {
+async function chooseEnd({ client, relation, order, limits }: Reading, spec: RangeSpec, floor: string | null): Promise<BatchEnd> {
   const near = await findNearEnd(client, relation, order, spec, floor, limits);
-  return near === null ? { end: await findEnd(client, relation, order, spec, limits.rowsMax), short: false } : { ...near, short: true };
+  // All rows of the last cursor value are in the batch: the server need not compare the key of each row.
+  if (near !== null) return { end: near.end, upTo: near.end?.slice(0, 1) ?? null, short: true };
+  const end = await findEnd(client, relation, order, spec, limits.rowsMax);
+  return { end, upTo: end, short: false };
 }
 
 interface BatchFacts {

@@ -9,9 +9,9 @@ export type Tuple = readonly string[];
 export function newRows(since: bigint | null, fresh: readonly string[]): string {
   if (since === null) return 'true';
   // Frozen rows of an earlier epoch may carry an id that looks like one of the future: age 0 or less is none of ours.
-  // The sub-select is evaluated once, not for each row.
-  const written = `age(xmin) BETWEEN 1 AND (SELECT age('${xid(since)}'::xid))`;
-  return fresh.length === 0 ? written : `(${written} OR tableoid IN (${fresh.map((oid) => `${BigInt(oid)}`).join(', ')}))`;
+  // The sub-select is evaluated once, not for each row; and the first comparison ends it for the old rows of an overlap, which are the most.
+  const written = `age(xmin) <= (SELECT age('${xid(since)}'::xid)) AND age(xmin) >= 1`;
+  return fresh.length === 0 ? `(${written})` : `(${written} OR tableoid IN (${fresh.map((oid) => `${BigInt(oid)}`).join(', ')}))`;
 }
 
 /** What a run read: rows of transactions from `since` on, with a cursor from `low` on (null: whatever its cursor). */
@@ -33,12 +33,12 @@ export function passedOver(order: OrderedColumn, scannedSince: bigint, runs: rea
 
 const xid = (full: bigint): string => BigInt.asUintN(32, full).toString();
 
-/** `(columns) op (values)`, led by a comparison of the first column alone, which any index on it can serve. */
+/** `(columns) op (values)`, led by a comparison of the first column alone, which any index on it can serve. One value compares with that column only. */
 export function compare(columns: readonly OrderedColumn[], op: '>' | '<=', values: Tuple): string {
   const [first] = columns;
   const [value] = values;
   if (!first || value === undefined) return 'true';
-  if (columns.length === 1) return `${first.sql} ${op} ${literal(first, value)}`;
+  if (columns.length === 1 || values.length === 1) return `${first.sql} ${op} ${literal(first, value)}`;
   const literals = columns.map((column, i) => literal(column, values[i] ?? ''));
   return `(${first.sql} ${op === '>' ? '>=' : '<='} ${literals[0]} AND (${columns.map(({ sql }) => sql).join(', ')}) ${op} (${literals.join(', ')}))`;
 }
