@@ -11,6 +11,7 @@ import { scanDeletes, type ScanResult, type ScanStep } from '../pipeline/deletes
 import type { Engine } from '../pipeline/engine.ts';
 import { extractBatch, type Extracted } from '../pipeline/extract.ts';
 import { loadBatch } from '../pipeline/load.ts';
+import { loadWhereEmpty } from '../pipeline/load-empty.ts';
 import { prepareStream, requireStream, type Prepared } from '../pipeline/prepare.ts';
 import { tryRetention } from '../pipeline/retention.ts';
 import { transformBatch, type TransformStep } from '../pipeline/transform.ts';
@@ -47,11 +48,11 @@ export function createStreamActivities(deps: StreamActivityDeps) {
       });
     },
 
-    /** Reads the next range into the stage, or what is new straight into the target; then it says whether somebody has paused the stream meanwhile. */
+    /** Reads the next range into the stage, or what is new straight into the target. Where nothing is left to load it says whether somebody has paused the stream meanwhile. */
     async extractBatch(step: BatchStep): Promise<Extracted & { readonly paused?: boolean } & Attempted> {
       return asCountedActivity(async (signal, onProgress) => {
         await requireOpenWindow(engine, step);
-        const extracted = await extractBatch(engine, step, signal, onProgress);
+        const extracted = await loadWhereEmpty(engine, step, await extractBatch(engine, step, signal, onProgress));
         return extracted.loaded === undefined ? extracted : { ...extracted, paused: await isStreamPaused(engine, step) };
       });
     },
@@ -85,6 +86,14 @@ export function createStreamActivities(deps: StreamActivityDeps) {
     /** Swaps the generation in, together with the watermark. */
     async finishBuild(request: StreamRef & { readonly generation: number }): Promise<'swapped' | 'unchanged'> {
       return asActivity(() => finishBuild(engine, request.source, request.stream, request.generation, request.runId));
+    },
+
+    /** `keyBuild` and `finishBuild` in one step, for a build that nothing catches up in between. */
+    async keyAndFinish(request: StreamRef & { readonly generation: number }): Promise<'swapped' | 'unchanged'> {
+      return asActivity(async () => {
+        await keyBuild(engine, request.source, request.stream, request.generation);
+        return finishBuild(engine, request.source, request.stream, request.generation, request.runId);
+      });
     },
 
     /** Looks for rows that are deleted at the source, and deletes them in the target; see {@link scanDeletes}. */

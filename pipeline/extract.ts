@@ -24,7 +24,7 @@ export interface Extracted {
   readonly more: boolean;
   /** The rows must be looked at before they are loaded. */
   readonly needsTransform: boolean;
-  /** Of rows that are in the target already: nothing is left to load. Absent too where an earlier attempt put them there. */
+  /** Of a batch that is in the target already, or had no rows: nothing is left to load. Absent too where an earlier attempt put them there. */
   readonly loaded?: Omit<StreamCounts, 'bytes'>;
 }
 

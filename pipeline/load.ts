@@ -2,7 +2,7 @@ import { batchTransaction, fenced, hasEarlierOpen, reopenBatch, takeBatch, type 
 import { destinationError } from '../destinations/postgres/errors.ts';
 import type { Session } from '../destinations/postgres/destination.ts';
 import { finishPart, readBuilding } from '../destinations/postgres/generation.ts';
-import { advanceBuilding, advanceWatermark, findLedger, hasLaterBatch, writeLedger, type Advance, type Counts } from '../destinations/postgres/ledger.ts';
+import { advanceBuilding, advanceWatermark, findLedger, hasLaterBatch, lockWatermark, writeLedger, type Advance, type Counts } from '../destinations/postgres/ledger.ts';
 import { supersedeDeleted } from '../destinations/postgres/deletes.ts';
 import { quarantineStage, type Merge } from '../destinations/postgres/merge.ts';
 import { countStage, dropStage, stageCounts } from '../destinations/postgres/stage.ts';
@@ -83,24 +83,29 @@ async function loadInto(session: Session, plan: StreamPlan, open: OpenBatch & Ba
   if (merge.key.length === 0 && counts.unchanged !== (await countPassedOver(session, merge))) {
     throw new TidemarkError('batch.equation', `Batch ${open.batch} inserted ${written} of ${staged.read - rejected - superseded} rows; nothing of it was committed.`, { hint: 'Look for triggers and rules on the target.' });
   }
-  await writeLedger(session, {
-    ...counts,
-    batch: open.batch,
-    source: open.source,
-    stream: open.stream,
-    runId: open.runId,
-    generation: into.generation,
-    kind: slice !== undefined ? 'slice' : part === null ? 'range' : 'part',
-    from: staged.from,
-    to: staged.toBound ?? staged.to?.display ?? null,
-    bytes: staged.bytes,
-    hash: staged.hash,
-  });
+  await account(session, open, into.generation, counts, slice !== undefined ? 'slice' : part === null ? 'range' : 'part');
   if (slice !== undefined) await closeSlice(session, slice, open, into.generation, stage.table);
   else if (part === null) await advance(session, open, into.building);
   else await closePart(session, part, open.batch, stage.table);
-  await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1", [open.batch]);
+  await markDone(session, open.batch);
   return counts;
+}
+
+/** Ledger and watermark of a range whose rows are in the target. */
+export async function closeRange(session: Session, open: OpenBatch & BatchStep, building: boolean, counts: Counts): Promise<void> {
+  await account(session, open, open.generation, counts, 'range');
+  await advance(session, open, building);
+  await markDone(session, open.batch);
+}
+
+async function account(session: Session, open: OpenBatch & BatchStep, generation: number, counts: Counts, kind: 'range' | 'part' | 'slice'): Promise<void> {
+  if (open.staged === null) throw fenced(open.batch);
+  const { batch, source, stream, runId, staged } = open;
+  await writeLedger(session, { ...counts, batch, source, stream, runId, generation, kind, from: staged.from, to: staged.toBound ?? staged.to?.display ?? null, bytes: staged.bytes, hash: staged.hash });
+}
+
+async function markDone(session: Session, batch: number): Promise<void> {
+  await session.query("update tidemark.batch set state = 'loaded', backend = null where batch = $1", [batch]);
 }
 
 interface Into {
@@ -111,8 +116,7 @@ interface Into {
 }
 
 async function targetOf(session: Session, plan: StreamPlan, open: BatchStep): Promise<Into> {
-  const { rows } = await session.query<{ generation: number }>('select generation from tidemark.watermark where source = $1 and stream = $2 for update', [open.source, open.stream]);
-  if (rows[0]?.generation === open.generation) return { table: plan.target, generation: open.generation, building: false };
+  if ((await lockWatermark(session, open.source, open.stream)) === open.generation) return { table: plan.target, generation: open.generation, building: false };
   const building = await readBuilding(session, open.source, open.stream, open.generation);
   return { table: building.table, generation: open.generation, building: true };
 }
@@ -123,9 +127,9 @@ async function targetOf(session: Session, plan: StreamPlan, open: BatchStep): Pr
  */
 async function currentTarget(session: Session, plan: StreamPlan, open: BatchStep): Promise<Into> {
   await session.query(`lock table ${quoteTable(plan.target)} in row exclusive mode`);
-  const { rows } = await session.query<{ generation: number }>('select generation from tidemark.watermark where source = $1 and stream = $2 for update', [open.source, open.stream]);
-  if (!rows[0]) throw new TidemarkError('run.not_applied', `Stream ${open.stream} of ${open.source} has no target any more.`, { hint: 'Run tidemark sync.' });
-  return { table: plan.target, generation: rows[0].generation, building: false };
+  const generation = await lockWatermark(session, open.source, open.stream);
+  if (generation === null) throw new TidemarkError('run.not_applied', `Stream ${open.stream} of ${open.source} has no target any more.`, { hint: 'Run tidemark sync.' });
+  return { table: plan.target, generation, building: false };
 }
 
 async function advance(session: Session, open: OpenBatch & BatchStep, building: boolean): Promise<void> {

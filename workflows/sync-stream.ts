@@ -9,31 +9,7 @@ import { CANCELLED, errorOf, failureOf, statusAfter, UNSTABLE, wantsNewPlan, wan
 import { markStatus, markWorkflow } from './search-attributes.ts';
 import { stepName } from './step-name.ts';
 import { rows, streamDetails } from './stream-details.ts';
-
-export interface SyncStreamInput {
-  readonly runId: string;
-  readonly source: string;
-  readonly stream: string;
-  readonly full: boolean;
-  /** Ends with a scan for deleted rows, whether one is due or not. */
-  readonly detectDeletes?: boolean;
-  /** Which poll of the run this is: batches of different polls are different batches. */
-  readonly poll: number;
-  /** Task queue of the source's activities. */
-  readonly queue: string;
-  /** 1 first. */
-  readonly priority: number;
-  /** Counts of the executions before this one, where a long sync went on as a new one. */
-  readonly before?: StreamCounts;
-  /** Failed attempts of those executions; see FAILED_ATTEMPTS_MAX. */
-  readonly failedAttempts?: number;
-  readonly chapter?: number;
-}
-
-export interface StreamOutcome {
-  readonly status: StreamStatus;
-  readonly counts: StreamCounts;
-}
+import type { StreamOutcome, SyncStreamInput } from './stream-input.ts';
 
 /** Brings one stream up to date: reads on from its watermark, or builds its target anew. Fails, after writing down why, where it parks. */
 export async function syncStream(input: SyncStreamInput): Promise<StreamOutcome> {
@@ -166,25 +142,34 @@ class StreamSync {
     });
     if (paused && left > 0) return 'paused';
     if (left > 0) await this.#nextChapter();
-    if (await this.#keyAndCatchUp(generation, catchUp)) return 'paused';
-    const { runId, source, stream } = this.#input;
-    this.#show('swapping the new generation in');
-    if ((await this.#batch.finishBuild({ runId, source, stream, generation })) === 'unchanged') {
-      this.counts = { ...this.counts, unchanged: this.counts.unchanged + this.counts.written, written: 0 };
-    }
+    const ended = await this.#finish(generation, catchUp);
+    if (ended === 'paused') return 'paused';
+    if (ended === 'unchanged') this.counts = { ...this.counts, unchanged: this.counts.unchanged + this.counts.written, written: 0 };
     return 'completed';
   }
 
-  /** Builds the key while the source is asked for what came during the copy, which is loaded by key. True where a pause came in between. */
-  async #keyAndCatchUp(generation: number, catchUp: boolean): Promise<boolean> {
+  /** What follows once all parts are copied: in one step where nothing comes between the key and the swap. */
+  async #finish(generation: number, catchUp: boolean): Promise<'swapped' | 'unchanged' | 'paused'> {
     const { runId, source, stream } = this.#input;
+    const build = { runId, source, stream, generation };
+    if (!catchUp && patched('key-and-finish')) {
+      this.#show('building the key and swapping the new generation in');
+      return this.#batch.keyAndFinish(build);
+    }
+    if (await this.#keyAndCatchUp(build, catchUp)) return 'paused';
+    this.#show('swapping the new generation in');
+    return this.#batch.finishBuild(build);
+  }
+
+  /** Builds the key while the source is asked for what came during the copy, which is loaded by key. True where a pause came in between. */
+  async #keyAndCatchUp(build: Parameters<Activities['keyBuild']>[0], catchUp: boolean): Promise<boolean> {
     this.#show('building the key');
-    const key = this.#batch.keyBuild({ runId, source, stream, generation });
+    const key = this.#batch.keyBuild(build);
     if (!catchUp || !patched('catch-up-beside-key')) await key;
     if (!catchUp) return false;
     const keyed = key.then(() => true, () => false);
     // A read that fails first leaves no key half built behind it.
-    const status = await this.#increments(generation, 'c', keyed).finally(() => keyed);
+    const status = await this.#increments(build.generation, 'c', keyed).finally(() => keyed);
     await key;
     return status === 'paused';
   }

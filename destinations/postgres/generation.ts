@@ -84,6 +84,15 @@ export async function startGeneration(session: Session, next: NewGeneration): Pr
   return { generation, table, version: 0, position: next.position, guarantee: next.guarantee, keyed: false, openParts: ids.map((row) => Number(row.id)) };
 }
 
+/** Holds a build until the transaction's end, so that neither its key nor its swap comes in between. False, without waiting, where somebody else holds it or it is over. */
+export async function holdBuilding(session: Session, { source, stream, generation }: Pick<NewGeneration, 'source' | 'stream'> & Pick<Building, 'generation'>): Promise<boolean> {
+  const { rowCount } = await session.query(
+    "select from tidemark.generation where source = $1 and stream = $2 and generation = $3 and state = 'building' for update skip locked",
+    [source, stream, generation],
+  );
+  return rowCount === 1;
+}
+
 export async function readBuilding(session: Session, source: string, stream: string, generation: number): Promise<Building> {
   const found = await session.query<{ shape_hash: string }>("select shape_hash from tidemark.generation where source = $1 and stream = $2 and generation = $3 and state = 'building'", [source, stream, generation]);
   const building = found.rows[0] ? await findBuilding(session, source, stream, found.rows[0].shape_hash) : null;

@@ -96,6 +96,12 @@ export async function readWatermark(destination: Destination, source: string, st
   });
 }
 
+/** Locks the stream's watermark until the transaction's end. Returns the generation that readers see; null before the first load. */
+export async function lockWatermark(session: Session, source: string, stream: string): Promise<number | null> {
+  const { rows } = await session.query<{ generation: number }>('select generation from tidemark.watermark where source = $1 and stream = $2 for update', [source, stream]);
+  return rows[0]?.generation ?? null;
+}
+
 /**
  * Moves the watermark, inside the transaction of the rows it speaks of. Zero rows hit means that somebody else moved it:
  * the transaction must fail, or a late attempt's rows would commit.

@@ -11,6 +11,7 @@ import type { Engine, OnProgress } from '../../pipeline/engine.ts';
 import { extractBatch } from '../../pipeline/extract.ts';
 import type { Extracted } from '../../pipeline/extract.ts';
 import { loadBatch } from '../../pipeline/load.ts';
+import { loadWhereEmpty } from '../../pipeline/load-empty.ts';
 import { prepareStream } from '../../pipeline/prepare.ts';
 import type { Prepared } from '../../pipeline/prepare.ts';
 import { transformBatch } from '../../pipeline/transform.ts';
@@ -120,8 +121,8 @@ export class OneStream {
     return { source: SOURCE, stream: TABLE, runId: this.runId, step: step.name, generation: step.generation };
   }
 
-  extract(step: Step, engine = this.engine, onProgress: OnProgress = () => undefined): Promise<Extracted> {
-    return extractBatch(engine, this.#ref(step), new AbortController().signal, onProgress);
+  async extract(step: Step, engine = this.engine, onProgress: OnProgress = () => undefined): Promise<Extracted> {
+    return loadWhereEmpty(engine, this.#ref(step), await extractBatch(engine, this.#ref(step), new AbortController().signal, onProgress));
   }
 
   copy(step: Step, part: number, engine = this.engine) {
@@ -156,9 +157,9 @@ export class OneStream {
   }
 
   async #range(step: Step, tally: Tally): Promise<boolean> {
-    const { batch, needsTransform, more } = await tried(() => this.extract(step), tally);
+    const { batch, needsTransform, more, loaded } = await tried(() => this.extract(step), tally);
     if (needsTransform) await tried(() => this.transform(batch), tally);
-    await tried(() => this.load(batch), tally);
+    if (loaded === undefined) await tried(() => this.load(batch), tally);
     return more;
   }
 

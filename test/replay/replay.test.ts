@@ -38,7 +38,7 @@ describe('replay', () => {
   // What a change of the code would be, made in the bundle: each is seen by a history that went that way.
   test.each([
     ['a step has another name', 'prepareStream(', 'prepareStreams(', 'first-load.syncStream-1'],
-    ['a step is left out', '.keyBuild({', '.valueOf({', 'first-load.syncStream-1'],
+    ['a step is left out', '.keyBuild(', '.valueOf(', 'first-load.syncStream-1'],
     ['a failure is handled another way', '.endStream({', '.endStreams({', 'parked.syncStream-1'],
     ['a stream is no workflow of its own any more', '(0,_temporalio_workflow__WEBPACK_IMPORTED_MODULE_0__.executeChild)(', 'Promise.resolve(', 'increment.syncSource-1'],
   ])('self-test: where %s, replay fails', async (_, from, to, name) => {

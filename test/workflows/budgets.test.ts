@@ -4,7 +4,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { asCountedActivity } from '../../activities/activity-context.ts';
 import { TidemarkError, type ErrorCode } from '../../schemas/errors.ts';
 import { FAILED_ATTEMPTS_MAX } from '../../workflows/activity-options.ts';
-import type { StreamOutcome, SyncStreamInput } from '../../workflows/sync-stream.ts';
+import type { StreamOutcome, SyncStreamInput } from '../../workflows/stream-input.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { devServer, QUEUE, withWorker } from './environment.ts';
 import { RecordedActivities } from './recorded-activities.ts';

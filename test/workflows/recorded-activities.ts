@@ -24,7 +24,7 @@ export function failure(code: ErrorCode): ApplicationFailure {
 export type SyncActivities = Pick<
   Activities,
   | 'pollSource' | 'takeTurn' | 'giveWay' | 'awaitRun' | 'checkSource' | 'endSource' | 'endRun' | 'setPaused'
-  | 'prepareStream' | 'extractBatch' | 'transformBatch' | 'loadBatch' | 'copyPart' | 'keyBuild' | 'finishBuild' | 'endStream' | 'syncInPoll'
+  | 'prepareStream' | 'extractBatch' | 'transformBatch' | 'loadBatch' | 'copyPart' | 'keyBuild' | 'finishBuild' | 'keyAndFinish' | 'endStream' | 'syncInPoll'
 >;
 
 export class RecordedActivities {
@@ -48,6 +48,7 @@ export class RecordedActivities {
       loadBatch: async () => ({ read: 10, written: 8, unchanged: 2, rejected: 0, superseded: 0, deleted: 0, paused: false }),
       copyPart: async () => ({ batch: ++batch, read: 10, bytes: 100, staged: false, paused: false }),
       keyBuild: async () => undefined,
+      keyAndFinish: async () => 'swapped',
       finishBuild: async () => 'swapped',
       endStream: async () => undefined,
       syncInPoll: async () => false,

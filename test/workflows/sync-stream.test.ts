@@ -5,7 +5,7 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Activities } from '../../activities/activities.ts';
-import type { StreamOutcome, SyncStreamInput } from '../../workflows/sync-stream.ts';
+import type { StreamOutcome, SyncStreamInput } from '../../workflows/stream-input.ts';
 import { describeTimeSkipping, QUEUE, timeSkippingServer, withWorker } from './environment.ts';
 import { failure, RecordedActivities, WHOLE_BATCH } from './recorded-activities.ts';
 
@@ -119,13 +119,20 @@ describeTimeSkipping('syncStream', () => {
     expect(activities.names).not.toContain('finishBuild');
   });
 
-  test('a build that equals the target counts its rows as unchanged', async () => {
+  test('a build that nothing catches up has its key and its swap in one step', async () => {
+    const activities = new RecordedActivities({ prepareStream: async () => ({ action: 'build', generation: 7, parts: [11], catchUp: false, notes: [] }) });
+    expect(await run(activities)).toMatchObject({ status: 'completed', counts: { written: 10 } });
+    expect(activities.names).toEqual(['prepareStream', 'copyPart', 'keyAndFinish', 'endStream']);
+  });
+
+  test.each([[true, { finishBuild: async () => 'unchanged' as const }], [false, { keyAndFinish: async () => 'unchanged' as const }]])('a build that equals the target counts its rows as unchanged (with a catch-up: %s)', async (catchUp, answers) => {
+    const loaded = { batches: 1, read: 0, written: 0, unchanged: 0, rejected: 0, superseded: 0, deleted: 0 };
     const activities = new RecordedActivities({
-      prepareStream: async () => ({ action: 'build', generation: 7, parts: [11], catchUp: false, notes: [] }),
-      finishBuild: async () => 'unchanged',
+      prepareStream: async () => ({ action: 'build', generation: 7, parts: [11], catchUp, notes: [] }),
+      extractBatch: async () => ({ ...batch(1, false), read: 0, needsTransform: false, loaded }),
+      ...answers,
     });
     expect((await run(activities)).counts).toMatchObject({ read: 10, written: 0, unchanged: 10 });
-    expect(activities.names).not.toContain('extractBatch');
   });
 
   test('an attempt that fails for a moment is the same step when it is called again', async () => {
