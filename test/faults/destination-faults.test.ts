@@ -58,8 +58,11 @@ const readOnly: Case = {
     await more(run);
     const name = run.target.name;
     const setReadOnly = async (on: 'on' | 'off') => {
-      await run.target.query(`BEGIN READ WRITE; ALTER DATABASE "${name}" SET default_transaction_read_only = ${on}; COMMIT`);
-      await run.target.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidemark%'");
+      // A session that begins while it is on stays read-only: none of the pool that the next cases ask.
+      const session = await run.target.client();
+      await session.query(`BEGIN READ WRITE; ALTER DATABASE "${name}" SET default_transaction_read_only = ${on}; COMMIT`);
+      await session.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'tidemark%'");
+      await session.end();
     };
     await run.disturbedAt({ phase: 'P4' }, async () => {
       await setReadOnly('on');
