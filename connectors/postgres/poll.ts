@@ -6,7 +6,7 @@ import { type Mark, parsePosition, readState } from './position.ts';
 import { newRows } from './range.ts';
 import { literal, loadRelation, type OrderedColumn, type Relation } from './relation.ts';
 import { alwaysScanned, mayBeScanned, seesTheSame, startOf } from './run-start.ts';
-import { outsideOrder, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
+import { outsideConditions, readSnapshot, type Snapshot, trustMark } from './snapshot.ts';
 
 /**
  * False only where it is certain. First without touching the table: if no transaction was begun or ended anywhere on the
@@ -31,12 +31,21 @@ export async function mayHaveNew(client: PostgresClient, stream: StreamRead, pos
   return hasNewRows(client, relation, relation.order, from.since, from.low, state.mark.top);
 }
 
-/** New rows from `low` on or outside the order. Most are beyond the top, where an index finds them without passing the old rows of the overlap. */
+/**
+ * New rows from `low` on or outside the order. Most are beyond the top, where an index finds them without passing the old rows of the overlap. A server that
+ * expects some within the overlap would rather begin to look through the table, and mostly there is none to end at: asked for in the index's order, and
+ * one condition by one, it takes the index.
+ */
 async function hasNewRows(client: PostgresClient, relation: Relation, order: OrderedColumn, since: bigint, low: string | null, top: string | null): Promise<boolean> {
   const written = newRows(since, []);
-  const reach = low === null ? 'true' : `${order.sql} >= ${literal(order, low)}`;
-  const beyondTop = top !== null && order.indexed ? `${written} AND ${order.sql} > ${literal(order, top)}` : null;
-  return exists(client, relation, `${written} AND (${reach} OR ${outsideOrder(order, null)})`, beyondTop);
+  const outside = outsideConditions(order, null);
+  if (low === null || top === null || !order.indexed) {
+    return exists(client, relation, `${written} AND (${low === null ? 'true' : `${order.sql} >= ${literal(order, low)}`} OR ${outside.join(' OR ')})`);
+  }
+  const found = (condition: string): string => `(SELECT true FROM ${relation.from} WHERE ${written} AND ${condition} ORDER BY ${order.sql} LIMIT 1) IS NOT NULL`;
+  const within = [`${order.sql} >= ${literal(order, low)}`, ...outside].map(found).join(' OR ');
+  // Only CASE keeps to an order.
+  return holds(client, relation, `CASE WHEN ${found(`${order.sql} > ${literal(order, top)}`)} THEN true ELSE ${within} END`);
 }
 
 /** Inserts and updates show as new row versions; deletes change the count. */
@@ -46,11 +55,12 @@ async function countChanged(client: PostgresClient, relation: Relation, mark: Ma
   return row.new !== '0' || row.rows !== mark.count;
 }
 
-/** One question; a row of `first` is looked for before any other, and only CASE keeps to an order. */
-async function exists(client: PostgresClient, relation: Relation, condition: string, first: string | null = null): Promise<boolean> {
-  const there = (rows: string): string => `EXISTS (SELECT FROM ${relation.from} WHERE ${rows})`;
-  const row = await client.row(relation.where, `SELECT ${first === null ? there(condition) : `CASE WHEN ${there(first)} THEN true ELSE ${there(condition)} END`} AS found`);
-  return row.found === 't';
+function exists(client: PostgresClient, relation: Relation, condition: string): Promise<boolean> {
+  return holds(client, relation, `EXISTS (SELECT FROM ${relation.from} WHERE ${condition})`);
+}
+
+async function holds(client: PostgresClient, relation: Relation, condition: string): Promise<boolean> {
+  return (await client.row(relation.where, `SELECT ${condition} AS found`)).found === 't';
 }
 
 function nothingWritten(client: PostgresClient, stream: StreamRead, position: Position, snapshot: Snapshot): boolean {

@@ -146,7 +146,11 @@ export function countOf(relation: Relation, condition: string): string {
 
 /** Rows that have no place between bounds: without a cursor, beyond the fence, below everything. */
 export function outsideOrder(order: OrderedColumn, fence: string | null): string {
-  return [`${order.sql} IS NULL`, beyondFence(order, fence), belowAll(order)].filter((part) => part !== null).join(' OR ');
+  return outsideConditions(order, fence).join(' OR ');
+}
+
+export function outsideConditions(order: OrderedColumn, fence: string | null): readonly string[] {
+  return [`${order.sql} IS NULL`, beyondFence(order, fence), belowAll(order)].filter((part) => part !== null);
 }
 
 /** Rows within the fence: the condition that both the bound and the read use. */
