@@ -133,6 +133,7 @@ describeTimeSkipping('syncStream', () => {
       ...answers,
     });
     expect((await run(activities)).counts).toMatchObject({ read: 10, written: 0, unchanged: 10 });
+    expect(activities.names.includes('extractBatch')).toBe(catchUp);
   });
 
   test('an attempt that fails for a moment is the same step when it is called again', async () => {
