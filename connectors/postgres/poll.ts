@@ -37,15 +37,12 @@ export async function mayHaveNew(client: PostgresClient, stream: StreamRead, pos
  * one condition by one, it takes the index.
  */
 async function hasNewRows(client: PostgresClient, relation: Relation, order: OrderedColumn, since: bigint, low: string | null, top: string | null): Promise<boolean> {
-  const written = newRows(since, []);
-  const outside = outsideConditions(order, null);
-  if (low === null || top === null || !order.indexed) {
-    return exists(client, relation, `${written} AND (${low === null ? 'true' : `${order.sql} >= ${literal(order, low)}`} OR ${outside.join(' OR ')})`);
-  }
-  const found = (condition: string): string => `(SELECT true FROM ${relation.from} WHERE ${written} AND ${condition} ORDER BY ${order.sql} LIMIT 1) IS NOT NULL`;
-  const within = [`${order.sql} >= ${literal(order, low)}`, ...outside].map(found).join(' OR ');
+  const rows = (condition: string): string => `SELECT true FROM ${relation.from} WHERE ${newRows(since, [])} AND (${condition})`;
+  const byIndex = (condition: string): string => `(${rows(condition)} ORDER BY ${order.sql} LIMIT 1) IS NOT NULL`;
+  const places = [low === null ? 'true' : `${order.sql} >= ${literal(order, low)}`, ...outsideConditions(order, null)];
+  const within = order.indexed && low !== null ? places.map(byIndex).join(' OR ') : `EXISTS (${rows(places.join(' OR '))})`;
   // Only CASE keeps to an order.
-  return holds(client, relation, `CASE WHEN ${found(`${order.sql} > ${literal(order, top)}`)} THEN true ELSE ${within} END`);
+  return holds(client, relation, order.indexed && top !== null ? `CASE WHEN ${byIndex(`${order.sql} > ${literal(order, top)}`)} THEN true ELSE ${within} END` : within);
 }
 
 /** Inserts and updates show as new row versions; deletes change the count. */
