@@ -3,7 +3,7 @@ import { createStreamActivities, type StreamActivityDeps } from './stream-activi
 import type { StreamRef } from './messages.ts';
 import { whenThereIsRoom } from './polls-at-once.ts';
 
-/** A poll syncs up to this many rows of a stream by itself; what has more gets a workflow of its own. */
+/** A poll syncs up to this many rows of a stream by itself; a stream with more is left to a workflow of its own, all of them. */
 const POLL_ROWS_MAX = 20_000;
 
 export interface PollSyncRequest extends StreamRef {
@@ -18,7 +18,7 @@ export type PollSyncActivities = ReturnType<typeof createPollSyncActivities>;
  * Each step is the one of {@link createStreamActivities}, with its own idempotency.
  */
 export function createPollSyncActivities(deps: StreamActivityDeps) {
-  const steps = createStreamActivities({ ...deps, engine: { ...deps.engine, batchRowsMax: POLL_ROWS_MAX } });
+  const steps = createStreamActivities({ ...deps, engine: { ...deps.engine, batchRowsMax: POLL_ROWS_MAX, wholeRangesOnly: true } });
   return {
     /**
      * True where the stream is complete and closed. False where its own workflow has to go on: more rows than a poll takes, a build, a scan for

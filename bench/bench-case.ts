@@ -3,9 +3,9 @@ import type { Bench } from './servers.ts';
 
 /** What one run of Tidemark cost. */
 export interface Measured {
-  /** As a user sees it: from the command to its end, the command line's own start included. */
+  /** From the command to its end, the command line's own start included. */
   readonly seconds: number;
-  /** As the run itself tells it: without the start of the command line; null where the case has no run of its own. */
+  /** As Temporal has it, from the start of the run's workflow to its end: what a schedule, its UI or a client that is connected waits for. Null where the case is not one run. */
   readonly runSeconds: number | null;
   readonly rows: number;
   readonly bytes: number;
@@ -33,7 +33,7 @@ export interface BenchCase {
   readonly name: string;
   readonly title: string;
   readonly limit: string;
-  /** What Tidemark may cost, of the limit or beside it. */
+  /** What Tidemark may cost, of the limit or beside it: the run's seconds, or those of the case where it is not one run. */
   readonly bound: { readonly kind: 'ratio'; readonly most: number } | { readonly kind: 'added'; readonly seconds: number } | { readonly kind: 'worker-cpu'; readonly seconds: number };
   /** Rows where the user names no number. */
   readonly rows: number;

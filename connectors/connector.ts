@@ -95,6 +95,8 @@ export interface BatchLimits {
    * pays no heed to it.
    */
   readonly rowsWanted?: number;
+  /** A range with more than `rowsMax` rows will not be read: a connector that is spared work by it throws `source.batch_overfull` and looks for no end of the batch. */
+  readonly wholeOnly?: boolean;
 }
 
 /** Bounds of one part of a full build. */

@@ -34,6 +34,8 @@ export interface Engine {
   readKeys(sourceId: string): Promise<ReadonlyMap<string, string | undefined>>;
   /** Rows that commit together at most; a stream's own setting may be lower. */
   readonly batchRowsMax: number;
+  /** A range with more rows than commit together is not begun: an extract throws `source.batch_overfull` before it copies any. Default: it takes the first of them. */
+  readonly wholeRangesOnly?: boolean;
   /** Rows, about, of a batch that another is copied beside. */
   readonly sideRows: number;
 }

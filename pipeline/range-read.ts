@@ -1,6 +1,7 @@
 /** One attempt at the next range of a stream: what it goes on from, and its read once that is open. */
 import type { IncrementalRead, SourceSession } from '../connectors/connector.ts';
 import { readInOrder, type BatchStep, type OpenBatch, type Staged } from '../destinations/postgres/batch.ts';
+import { TidemarkError } from '../schemas/errors.ts';
 import type { Position } from '../schemas/position.ts';
 import { keepError } from './copy-rows.ts';
 import type { Engine, OnProgress } from './engine.ts';
@@ -34,15 +35,20 @@ export interface OpenRange {
   readonly record: Omit<Staged, 'read' | 'bytes' | 'hash'> & { readonly to: Position };
 }
 
-/** Opens the read of the attempt's batch, which gets a new id by that. `rowsWanted`: see {@link BatchLimits}. */
+/** Opens the read of the attempt's batch, which gets a new id by that. `rowsWanted`: see {@link BatchLimits}. Throws `source.batch_overfull`: see {@link Engine.wholeRangesOnly}. */
 export async function openRange(attempt: Attempt, source: SourceSession, lenient: boolean, rowsWanted?: number): Promise<OpenRange> {
   const { engine, plan, base } = attempt;
   const seal = positionSeal(plan.masks ?? NO_MASKS, plan, attempt.keys);
   const from = base.position === null ? null : seal.openPosition(base.position);
-  const limits = { rowsMax: rowsMaxOf(attempt), ...(rowsWanted === undefined ? {} : { rowsWanted }) };
+  const wholeOnly = engine.wholeRangesOnly === true;
+  const limits = { rowsMax: rowsMaxOf(attempt), wholeOnly, ...(rowsWanted === undefined ? {} : { rowsWanted }) };
   const { open, read } = await readInOrder(engine.destination, attempt.step, attempt.open, attempt.signal, async () => keepError(await source.readFrom(plan.read, from, limits, lenient ? 'copy-text' : plan.format)));
   attempt.open = open;
   await faultPoint('P1');
+  if (wholeOnly && read.more) {
+    read.stream.destroy();
+    throw new TidemarkError('source.batch_overfull', `${plan.source} ${plan.stream}: more than ${limits.rowsMax} rows are new.`);
+  }
   const record = {
     marked: read.marksRejects || lenient || hasChecks(plan),
     to: seal.sealPosition(read.to),

@@ -106,7 +106,7 @@ async function chooseEnd({ client, relation, order, limits }: Reading, spec: Ran
   const near = await findNearEnd(client, relation, order, spec, floor, limits);
   // All rows of the last cursor value are in the batch: the server need not compare the key of each row.
   if (near !== null) return { end: near.end, upTo: near.end?.slice(0, 1) ?? null, short: true };
-  const end = await findEnd(client, relation, order, spec, limits.rowsMax);
+  const end = await findEnd(client, relation, order, spec, limits);
   return { end, upTo: end, short: false };
 }
 

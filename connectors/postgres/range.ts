@@ -1,4 +1,6 @@
 /** Which rows a read takes, as conditions of one SELECT: a row that meets several of them still comes once. */
+import { TidemarkError } from '../../schemas/errors.ts';
+import type { BatchLimits } from '../connector.ts';
 import type { PostgresClient } from './client.ts';
 import { literal, type OrderedColumn, type Relation } from './relation.ts';
 
@@ -67,8 +69,8 @@ export function pagingColumns(relation: Relation, order: OrderedColumn): readonl
   return [order, ...relation.key.filter((column) => column.name !== order.name)];
 }
 
-/** Last row of the batch in the order of paging, or null where all that is left fits. */
-export async function findEnd(client: PostgresClient, relation: Relation, order: OrderedColumn, spec: RangeSpec, rowsMax: number): Promise<Tuple | null> {
+/** Last row of the batch in the order of paging, or null where all that is left fits. Throws `source.batch_overfull` where it does not and nothing else is wanted. */
+export async function findEnd(client: PostgresClient, relation: Relation, order: OrderedColumn, spec: RangeSpec, { rowsMax, wholeOnly }: BatchLimits): Promise<Tuple | null> {
   if (spec.upper === null) return null;
   const columns = pagingColumns(relation, order);
   const range = inRange(order, columns, spec, null);
@@ -79,6 +81,7 @@ export async function findEnd(client: PostgresClient, relation: Relation, order:
   const wanted = `${range} AND ${newRows(spec.since, spec.fresh)}`;
   // An overlap that was written fast holds more of those than a batch takes; it lies before a run's later batches.
   if (spec.since !== null && spec.after === null && (await fits(wanted))) return null;
+  if (wholeOnly === true) throw new TidemarkError('source.batch_overfull', `${relation.where}: more than ${rowsMax} rows are new.`);
   const sorted = columns.map(({ sql }) => sql).join(', ');
   const rows = await client.rows(relation.where, `SELECT ${columns.map(({ sql }, i) => `(${sql})::text AS c${i}`).join(', ')} FROM ${relation.from}
     WHERE ${wanted} ORDER BY ${sorted} OFFSET ${rowsMax - 1} LIMIT 2`);

@@ -82,5 +82,9 @@ describeWith({ postgres: true, temporal: true }, 'through Temporal', () => {
     }
     await add('busy', 5);
     await waitFor('the polls to go on', async () => ((await has('busy', 5)) === '1' ? true : null), 90_000);
+    // What is more than a poll brings comes in one batch of the stream's own workflow, none of it before the rest.
+    await database.query("INSERT INTO busy SELECT g, 'v', clock_timestamp() FROM generate_series(6, 20006) g");
+    await waitFor('the many', async () => ((await has('busy', 20_006)) === '1' ? true : null), 90_000);
+    expect(await target.query("SELECT read FROM tidemark.ledger WHERE source = 'busy' AND read > 1")).toEqual([{ read: '20001' }]);
   });
 });

@@ -99,6 +99,8 @@ interface ListedWorkflow {
 
 export interface HistoryEvent {
   readonly eventType: string;
+  /** ISO 8601 UTC, to a billionth of a second. */
+  readonly eventTime: string;
   readonly [attributes: string]: unknown;
 }
 
