@@ -1,4 +1,5 @@
 import { MariadbDatabase, startMariadb } from '../test/support/mariadb.ts';
+import { onFileEnd } from '../test/support/release.ts';
 import { scratchFolder } from '../test/support/shared-server.ts';
 
 export type { MariadbDatabase } from '../test/support/mariadb.ts';
@@ -9,5 +10,7 @@ export async function mariadbOf(): Promise<MariadbDatabase> {
   const admin = new MariadbDatabase(server, 'mysql');
   await admin.query('CREATE DATABASE bench CHARACTER SET utf8mb4');
   await admin.close();
-  return new MariadbDatabase(server, 'bench');
+  const database = new MariadbDatabase(server, 'bench');
+  onFileEnd(() => database.close());
+  return database;
 }
