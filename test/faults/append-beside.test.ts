@@ -3,7 +3,7 @@ import { onFaultPoint } from '../../pipeline/fault-point.ts';
 import type { FaultPhase } from '../../pipeline/fault-point.ts';
 import { describeWith } from '../support/describe-with.ts';
 import { waitFor } from '../support/processes.ts';
-import { holdAt, noFaults } from './fault-hook.ts';
+import { holdAt, noFaults, untilHeld } from './fault-hook.ts';
 import { OneStream, ROWS, SOURCE, TABLE, type Step } from './one-stream.ts';
 
 const SIDE_ROWS = 7;
@@ -97,8 +97,9 @@ describeWith({ postgres: true }, 'batches of an append that are copied side by s
   test('an attempt that sleeps is overtaken with all that it copies', async () => {
     const step = await begin('asleep');
     const held = holdAt('P6');
-    const late = stream.extract(step).then(() => 'committed', () => 'refused');
-    await held.reached;
+    const attempt = stream.extract(step);
+    const late = attempt.then(() => 'committed', () => 'refused');
+    await untilHeld(held, attempt);
     expect(await stream.extract(step)).toMatchObject({ loaded: { batches: 4, read: NEW_ROWS } });
     held.goOn();
     expect(await late).toBe('refused');
@@ -107,18 +108,13 @@ describeWith({ postgres: true }, 'batches of an append that are copied side by s
 
   test('an attempt that sleeps after its first batch is overtaken by the next step', async () => {
     const step = await begin('asleep-later');
-    let loads = 0;
-    const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    onFaultPoint(async (phase) => {
-      if (phase !== 'P6' || ++loads !== 2) return;
-      reached.resolve();
-      await released.promise;
-    });
-    const late = stream.extract(step).then(({ loaded }) => loaded?.batches, () => 'refused');
-    await reached.promise;
+    const held = holdAt('P6', 2);
+    const attempt = stream.extract(step);
+    const late = attempt.then(({ loaded }) => loaded?.batches, () => 'refused');
+    await untilHeld(held, attempt);
     expect(await stream.extract(step)).toMatchObject({ read: SIDE_ROWS, more: true });
     await stream.sync();
-    released.resolve();
+    held.goOn();
     expect(await late).toBe(1);
     await finish();
   });
@@ -157,7 +153,7 @@ describeWith({ postgres: true }, 'batches of an append that are copied side by s
     const [first, moved] = [last - NEW_ROWS + 1, last - NEW_ROWS + 5];
     const held = holdAt('P1');
     const extracting = stream.extract(step);
-    await held.reached;
+    await untilHeld(held, extracting);
     // The first batch has read it; the fourth reads it too. The first waits for a row of somebody else until the fourth waits for the first.
     await stream.change(moved, moved, `name ${moved}`);
     const blocker = await stream.target.client();

@@ -1,7 +1,7 @@
 /** New rows of an append go into the target in the extract itself: a crash, or an attempt that is overtaken, leaves them there once or not at all. */
 import type { FaultPhase } from '../../pipeline/fault-point.ts';
 import { describeWith } from '../support/describe-with.ts';
-import { crashAt, holdAt, noFaults } from './fault-hook.ts';
+import { crashAt, holdAt, noFaults, untilHeld } from './fault-hook.ts';
 import { OneStream, ROWS } from './one-stream.ts';
 
 describeWith({ postgres: true }, 'an append straight into the target', () => {
@@ -37,8 +37,9 @@ describeWith({ postgres: true }, 'an append straight into the target', () => {
   test('an attempt that wakes up after another has taken its batch commits nothing', async () => {
     const step = await begin('overtaken');
     const held = holdAt('P6');
-    const late = stream.extract(step).then(() => 'committed', () => 'refused');
-    await held.reached;
+    const attempt = stream.extract(step);
+    const late = attempt.then(() => 'committed', () => 'refused');
+    await untilHeld(held, attempt);
     const { batch } = await stream.extract(step);
     held.goOn();
     expect(await late).toBe('refused');
