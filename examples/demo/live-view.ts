@@ -16,7 +16,7 @@ interface StreamView {
 const STREAMS = `
   select s.stream, coalesce(r.status, 'waiting') as status, r.read::int as read, r.written::int as written,
     to_char(coalesce(r.ended_at, r.started_at) at time zone 'UTC', 'HH24:MI:SS') as last_run,
-    extract(epoch from clock_timestamp() - w.as_of)::float8 as lag
+    extract(epoch from clock_timestamp() - greatest(w.as_of, s.checked_at))::float8 as lag
   from tidemark.stream s
   left join tidemark.watermark w using (source, stream)
   left join lateral (
