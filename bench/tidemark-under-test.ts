@@ -1,6 +1,6 @@
 /** Tidemark as a user has it, with what it costs: worker process, Temporal server, command line. */
 import { exportHistory, listWorkflows, sharedTemporal, type HistoryEvent } from '../test/support/temporal.ts';
-import { Tidemark } from '../test/support/tidemark.ts';
+import { Tidemark, type Document } from '../test/support/tidemark.ts';
 import type { Measured } from './bench-case.ts';
 import { cpuSeconds, forgetPeak, peakMib } from './process-meter.ts';
 import { timed } from './shell.ts';
@@ -47,7 +47,7 @@ export class TidemarkUnderTest {
 
   /** Runs a command that must end well and measures what it cost. */
   async measure(...args: string[]): Promise<Measured> {
-    let document: Awaited<ReturnType<Tidemark['must']>> = {};
+    let document: Document = {};
     const cost = await this.costOf(async () => {
       document = await this.tidemark.must(...args, '--json');
     });
@@ -88,11 +88,5 @@ const countEvents = (executions: readonly Execution[]): number => executions.red
 function runSeconds(started: readonly Execution[]): number | null {
   const [first, last] = [started[0]?.events[0], started[0]?.events.at(-1)];
   if (started.length !== 1 || first === undefined || last === undefined) return null;
-  return (instant(last) - instant(first)) / MS_PER_SECOND;
-}
-
-/** In milliseconds, with its fractions: `Date.parse` drops them. */
-function instant({ eventTime }: HistoryEvent): number {
-  const fraction = Number(/\.\d+/.exec(eventTime)?.[0] ?? 0);
-  return Math.floor(Date.parse(eventTime) / MS_PER_SECOND) * MS_PER_SECOND + fraction * MS_PER_SECOND;
+  return (Date.parse(last.eventTime) - Date.parse(first.eventTime)) / MS_PER_SECOND;
 }

@@ -45,6 +45,7 @@ export async function openRange(attempt: Attempt, source: SourceSession, lenient
   const { open, read } = await readInOrder(engine.destination, attempt.step, attempt.open, attempt.signal, async () => keepError(await source.readFrom(plan.read, from, limits, lenient ? 'copy-text' : plan.format)));
   attempt.open = open;
   await faultPoint('P1');
+  // Not every connector is spared work by it.
   if (wholeOnly && read.more) {
     read.stream.destroy();
     throw new TidemarkError('source.batch_overfull', `${plan.source} ${plan.stream}: more than ${limits.rowsMax} rows are new.`);
